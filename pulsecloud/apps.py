@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class PulsecloudConfig(AppConfig):
+    name = "pulsecloud"
+    verbose_name = "PulseCloud"

@@ -1,0 +1,351 @@
+"""Settings of the full product. Every value from outside is read through `pulsecloud.env`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pulsecloud import database, keyfiles
+from pulsecloud.env import Environment, SettingError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENV = Environment()
+
+VERSION = (
+    re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.M) or [""]
+)[1]
+
+# --- where it runs, and whether that is production ----------------------------------------------
+
+PULSECLOUD_ENV = ENV.choice(
+    "PULSECLOUD_ENV", "development", ("development", "production"),
+    help="Production takes keys from the environment only and shows no development pages.",
+)  # fmt: skip
+DATA_DIR = ENV.path("PULSECLOUD_DATA_DIR", "./var", help="Where all local state lives.")
+BASE_DOMAIN = ENV.text(
+    "PULSE_BASE_DOMAIN", "localhost", help="Organisations live at <label>.<this domain>."
+).lower()
+WEB_ADDR = ENV.address("PULSECLOUD_WEB_ADDR", "127.0.0.1:8000", help="Where `web` listens.")
+RELAY_ADDR = ENV.address("PULSE_RELAY_ADDR", "127.0.0.1:8001", help="Where the relay listens.")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PRODUCTION = (
+    PULSECLOUD_ENV == "production"
+    or BASE_DOMAIN != "localhost"
+    or WEB_ADDR[0] not in _LOOPBACK
+)  # fmt: skip
+DEBUG = False
+PUBLIC_URL = ENV.text(
+    "PULSE_PUBLIC_URL",
+    "" if PRODUCTION else f"http://{BASE_DOMAIN}:{WEB_ADDR[1]}",
+    shown="http://localhost:<web port> in development, none in production",
+    help="The base address people use, such as https://cloud.example.com. Never guessed from a request.",
+).rstrip("/")
+RELAY_PUBLIC_URL = ENV.text(
+    "PULSE_RELAY_PUBLIC_URL",
+    ""
+    if PRODUCTION
+    else f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] != '0.0.0.0' else '127.0.0.1'}:{RELAY_ADDR[1]}",
+    shown="ws://<relay address> in development, none in production",
+    help="The relay address that phones dial, such as wss://relay.example.com.",
+).rstrip("/")
+RELAY_SERVER = ENV.text(
+    "PULSE_RELAY_SERVER",
+    f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] not in ('0.0.0.0', '::') else '127.0.0.1'}:{RELAY_ADDR[1]}/ws/instance",
+    shown="the relay's own address, /ws/instance",
+    help="The relay address that the built-in runtime dials.",
+)
+HOSTED_MODE = ENV.exactly_true(
+    "PULSE_HOSTED_MODE",
+    help="Opens the hosted routes. Off, they answer 404 and nothing is provisioned or reaped.",
+)
+TRUSTED_PROXIES = ENV.words(
+    "TRUSTED_PROXIES", help="Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8."
+)
+METRICS_TOKEN = ENV.secret(
+    "METRICS_TOKEN", help="Bearer token for /metrics; without it only loopback may read."
+)
+
+# --- secrets -------------------------------------------------------------------------------------
+
+_secret_key = ENV.secret(
+    "SECRET_KEY", help="Signs sessions; 50 characters or more.", shown="made in the data directory"
+)
+_encryption_key = ENV.secret(
+    "PULSECLOUD_ENCRYPTION_KEY",
+    help="Base64 of 32 bytes; seals secrets at rest. Losing it loses every identity key.",
+    shown="made in the data directory",
+)
+SECRET_KEY = _secret_key or keyfiles.ensure(DATA_DIR, "secret_key", production=PRODUCTION)
+ENCRYPTION_KEY = _encryption_key or keyfiles.ensure(
+    DATA_DIR, "encryption_key", production=PRODUCTION
+)
+
+# --- relay ---------------------------------------------------------------------------------------
+
+RELAY_PUBLIC_KEY = ENV.secret(
+    "PULSE_RELAY_PUBLIC_KEY", help="Base64 Ed25519 key that licences and grants are verified with."
+)
+RELAY_ENTITLEMENT_PUBLIC_KEY = ENV.text(
+    "PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY",
+    help="One or more base64 Ed25519 keys, separated by commas, that leases are verified with.",
+)
+RELAY_ENTITLEMENT_PUBLIC_KEY_FILE = ENV.text(
+    "PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY_FILE",
+    ""
+    if RELAY_ENTITLEMENT_PUBLIC_KEY or PRODUCTION
+    else str(DATA_DIR / "keys" / "entitlement.pub"),
+    shown="<data directory>/keys/entitlement.pub in development",
+    help="The same keys, one a line, in a file that is read again when it changes.",
+)
+RELAY_DATA_DIR = ENV.path(
+    "PULSE_RELAY_DATA_DIR", "./relay-data", help="SQLite directory of `relay --standalone`."
+)
+RELAY_DRAIN_TIMEOUT = ENV.seconds(
+    "PULSE_RELAY_DRAIN_TIMEOUT", "10s", help="How long the relay drains before it closes sockets."
+)
+RELAY_MAX_CHANNELS = ENV.integer(
+    "PULSE_RELAY_MAX_CHANNELS", 64, least=1, help="Phones connected to one instance at a time."
+)
+RELAY_CONNECTS_PER_MINUTE = ENV.integer(
+    "PULSE_RELAY_CONNECTS_PER_MINUTE", 0, help="Connects per address and minute; 0 is no limit."
+)
+RELAY_APP_ORIGINS = ENV.words(
+    "PULSE_RELAY_APP_ORIGINS", help="Browser origins that may open /ws/app; phones send none."
+)
+RELAY_GRANT_ISSUER = ENV.text(
+    "PULSE_RELAY_GRANT_ISSUER", help="Required `iss` of v6 grants; not checked when empty."
+)
+RELAY_GRANT_AUDIENCE = ENV.text(
+    "PULSE_RELAY_GRANT_AUDIENCE", help="Required `aud` of v6 grants; not checked when empty."
+)
+# Deadlines of the wire, in seconds (relay-protocol sections 6, 7, 9, 11, 12).
+RELAY_FIRST_FRAME_TIMEOUT = ENV.seconds(
+    "PULSE_RELAY_FIRST_FRAME_TIMEOUT", "15s", help="Wait for REGISTER or CONNECT."
+)
+RELAY_ECHO_TIMEOUT = ENV.seconds(
+    "PULSE_RELAY_ECHO_TIMEOUT", "10s", help="Wait for an instance to accept a channel."
+)
+RELAY_PING_INTERVAL = ENV.seconds(
+    "PULSE_RELAY_PING_INTERVAL", "20s", help="WebSocket ping to every peer."
+)
+RELAY_PING_TIMEOUT = ENV.seconds(
+    "PULSE_RELAY_PING_TIMEOUT", "40s", help="A peer silent for this long after a ping is gone."
+)
+RELAY_SESSION_LIFE = ENV.seconds(
+    "PULSE_RELAY_SESSION_LIFE", "7d", help="Sliding life of a resume session."
+)
+RELAY_SWEEP_INTERVAL = ENV.seconds(
+    "PULSE_RELAY_SWEEP_INTERVAL", "30s",
+    help="How often relay and runtime look for changes whose notification was lost.",
+)  # fmt: skip
+
+# --- database and mail ---------------------------------------------------------------------------
+
+DATABASE_URL = ENV.secret(
+    "DATABASE_URL",
+    help="postgresql://user:password@host/name of a server of your own.",
+    shown="an embedded PostgreSQL in the data directory",
+)
+EMBEDDED_POSTGRES = DATABASE_URL is None
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **(database.from_url(DATABASE_URL) if DATABASE_URL else database.embedded(DATA_DIR)),
+        "ENGINE": "django_tenants.postgresql_backend",
+        "CONN_MAX_AGE": 300,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+EMAIL_URL = ENV.secret(
+    "EMAIL_URL",
+    help="smtp://user:password@host:587 (STARTTLS) or smtps://…:465.",
+    shown="the staff outbox page (development)",
+)
+DEFAULT_FROM_EMAIL = ENV.text(
+    "PULSECLOUD_MAIL_FROM", f"PulseCloud <no-reply@{BASE_DOMAIN}>",
+    shown="PulseCloud <no-reply@<base domain>>", help="Sender of all mail.",
+)  # fmt: skip
+if EMAIL_URL:
+    globals().update(database.email_settings(EMAIL_URL))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+
+# --- applications --------------------------------------------------------------------------------
+
+SHARED_APPS = [
+    "pulsecloud",
+    "unfold",  # before django_tenants, or its pages render bare
+    "django_tenants",
+    "tenants",
+    "audit",
+    "billing",
+    "relay",
+    "relay.server",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "procrastinate.contrib.django",
+]
+TENANT_APPS = ["rbac"]
+INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+TENANT_MODEL = "tenants.Organisation"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+AUTH_USER_MODEL = "tenants.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "pulsecloud.health.HealthMiddleware",  # before hosts: health answers on any host
+    "pulsecloud.logs.RequestLogMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.hosts.HostMiddleware",  # plain 404 for foreign hosts, request.organisation for labels
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.hosts.SessionHostMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "pulsecloud.urls"
+TENANT_URLCONF = "pulsecloud.urls_organisation"
+WSGI_APPLICATION = "pulsecloud.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+     "OPTIONS": {"user_attributes": ("email", "name")}},
+]  # fmt: skip
+
+# --- the three lists that tell how the rooms work together (design section 2) --------------------
+
+PROVISIONING_STEPS = [
+    "tenants.provisioning_steps.SchemaStep",
+    "rbac.provisioning.RolesStep",
+    "billing.provisioning.TrialStep",
+    "billing.provisioning.LeaseStep",
+    "relay.registration.RegistrationStep",
+    "tenants.provisioning_steps.ActivateStep",
+]
+LIFECYCLE_EFFECTS = [
+    "relay.effects.RelayEffect",
+    "billing.effects.EntitlementEffect",
+    "rbac.effects.TokensEffect",
+    "tenants.effects.SchemaEffect",
+]
+REQUEST_CHECKS = [
+    "tenants.door.hosted_gate",
+    "rbac.authentication.authenticate",
+    "tenants.door.membership",
+    "tenants.door.organisation_state",
+    "billing.entitlement.entitled",
+    "rbac.authorizer.permitted",
+]
+
+# --- accounts ------------------------------------------------------------------------------------
+
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # the mailbox is proved by tenants.signup
+ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGOUT_ON_GET = False
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_AGE = 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = "pulsecloud_session"
+
+# --- web -----------------------------------------------------------------------------------------
+
+ALLOWED_HOSTS = ["*"]  # tenants.hosts answers a plain 404 for every host that is not ours
+SECURE_HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_HTTPS else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HTTPS
+SECURE_HSTS_PRELOAD = SECURE_HTTPS
+SECURE_SSL_REDIRECT = False  # the proxy in front redirects; the built-in runtime speaks plain HTTP
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-gb"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.door.Undeclared"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "tenants.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- sign-up limits (hosted-contract sections 3 and 8) -------------------------------------------
+
+SIGNUPS_PER_ADDRESS_PER_HOUR = ENV.integer(
+    "PULSECLOUD_SIGNUPS_PER_ADDRESS", 5, least=1, help="Sign-ups per address and hour."
+)
+SIGNUPS_PER_MAIL_PER_HOUR = ENV.integer(
+    "PULSECLOUD_SIGNUPS_PER_MAIL",
+    3,
+    least=1,
+    help="Sign-up and sign-in mails per mailbox and hour.",
+)
+TRIAL_DAYS = ENV.integer("PULSECLOUD_TRIAL_DAYS", 14, least=1, help="Length of a trial.")
+
+# --- metrics and logs ----------------------------------------------------------------------------
+
+METRICS_DIR = DATA_DIR / "metrics"
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS_DIR))
+LOG_LEVEL = ENV.choice(
+    "PULSECLOUD_LOG_LEVEL",
+    "INFO",
+    ("DEBUG", "INFO", "WARNING", "ERROR"),
+    help="Least level logged.",
+)
+LOGGING_CONFIG = "pulsecloud.logs.configure"
+LOGGING = {"level": LOG_LEVEL}
+
+# Kills the process at a named point; tests use it, production refuses it (system check).
+FAULT = ENV.text("PULSECLOUD_FAULT", help="For tests: SIGKILL at this named point. Never set it.")
+if FAULT and PRODUCTION:
+    raise SettingError("PULSECLOUD_FAULT is for tests and must not be set in production.")
+
+SILENCED_SYSTEM_CHECKS: list[str] = ["security.W008"]

@@ -1,0 +1,9 @@
+"""An organisation's own host: its pages and its API."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("tenants.urls_organisation")),
+    path("", include("rbac.urls_organisation")),
+    path("", include("relay.urls_organisation")),
+]

@@ -1,0 +1,70 @@
+"""`manage.py prove`: shows on the live system that a fresh organisation reaches a phone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from pulsecloud.proof.record import AlreadyProving, Step, prove
+
+MARKS = {"passed": "✓", "failed": "✗", "not run": "·"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes a canary organisation through the public doors, pairs a phone with it, revokes, "
+        "suspends and purges it, and records each step with evidence. Exit code 0 when every "
+        "step passed, 1 when the system is blocked, 2 when the proof could not be run."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.HOSTED_MODE:
+            raise CommandError(
+                "Hosted mode is off, so no organisation can sign up. Start with "
+                "PULSE_HOSTED_MODE=true (for the servers and for this command).",
+                returncode=2,
+            )
+        as_json = options["json"]
+        if not as_json:
+            self.stdout.write("Proving: a fresh organisation becomes reachable from a phone")
+        try:
+            record = prove(lambda step: None if as_json else self.show(step))
+        except AlreadyProving as error:
+            raise CommandError(str(error), returncode=2) from None
+        if as_json:
+            document = {
+                "id": str(record.pk),
+                "passed": record.passed,
+                "started_at": record.started_at.isoformat(),
+                "seconds": record.seconds,
+                "steps": record.steps,
+                "blocking": record.blocking,
+            }
+            self.stdout.write(json.dumps(document, indent=2))
+        elif record.passed:
+            self.stdout.write(
+                self.style.SUCCESS(f"Passed in {record.seconds:.1f} s. Record {record.pk}")
+            )
+        else:
+            self.stdout.write(self.style.ERROR(f"Blocked. Record {record.pk}"))
+            for fact in record.blocking:
+                self.stdout.write(f"  - {fact}")
+        if not record.passed:
+            sys.exit(1)
+
+    def show(self, step: Step) -> None:
+        line = f"  {MARKS[step.status]} {step.shows:<52} {step.seconds:>7.2f} s"
+        if step.status == "failed":
+            line = self.style.ERROR(f"{line}\n      {step.error}")
+        elif step.status == "not run":
+            line = f"  {MARKS[step.status]} {step.shows:<52}  not run"
+        self.stdout.write(line)
+        self.stdout.flush()

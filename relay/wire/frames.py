@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from enum import IntEnum, StrEnum
-from functools import cache
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
@@ -167,6 +166,7 @@ CONTROLS: dict[type[Control], FrameType] = {
     Error: FrameType.ERROR,
     Drain: FrameType.DRAIN,
 }
+_HINTS: dict[type[Any], dict[str, Any]] = {kind: get_type_hints(kind) for kind in CONTROLS}
 # What the standard Go encoder escapes inside strings, and json.dumps does not.
 _GO_ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
@@ -192,7 +192,7 @@ def parse(kind: type[AnyControl], payload: bytes) -> AnyControl:
     """Reads `kind` from JSON as the upstream decoder does: unknown keys are ignored, a missing or
     null value is empty. Raises FrameError(MALFORMED_PAYLOAD) for anything else."""
     values = parse_json(payload)
-    return kind(**{k: _checked(k, h, values.get(k)) for k, h in _hints(kind).items()})
+    return kind(**{k: _checked(k, h, values.get(k)) for k, h in _HINTS[kind].items()})
 
 
 def parse_json(payload: bytes) -> dict[str, Any]:
@@ -204,11 +204,6 @@ def parse_json(payload: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise FrameError("MALFORMED_PAYLOAD")
     return values
-
-
-@cache
-def _hints(kind: type[Control]) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 def _checked(key: str, hint: Any, value: Any) -> Any:

@@ -205,6 +205,7 @@ MIDDLEWARE = [
     "pulsecloud.health.HealthMiddleware",  # before hosts: health answers on any host
     "pulsecloud.logs.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "pulsecloud.headers.SecurityHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tenants.hosts.HostMiddleware",  # plain 404 for foreign hosts, request.organisation for labels
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -229,6 +230,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "pulsecloud.pages.frame",
             ]
         },
     }
@@ -278,6 +280,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # the mailbox is proved by tenants.signup
 ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE; a tick box would only ask for less
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 24 * 3600
@@ -299,6 +303,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

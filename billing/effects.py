@@ -1,0 +1,20 @@
+"""What billing does when an organisation's life changes."""
+
+from __future__ import annotations
+
+from billing.models import BillingState, Lease, RefreshToken
+from tenants.effects import Effect
+from tenants.models import Organisation
+
+
+class EntitlementEffect(Effect):
+    """Purging forgets what was paid, signed and handed out.
+
+    Suspension changes nothing here: `leases.issue` looks at the state itself, and refresh tokens
+    stay, because an external runtime told 401 or 410 would forget its own for good.
+    """
+
+    def purge(self, organisation: Organisation) -> None:
+        Lease.objects.filter(organisation=organisation).delete()
+        RefreshToken.objects.filter(organisation=organisation).delete()
+        BillingState.objects.filter(organisation=organisation).delete()

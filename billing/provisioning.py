@@ -1,0 +1,51 @@
+"""What billing does for a new organisation: a trial, and proof that a lease can be signed for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from billing import leases, plans
+from billing.models import BillingState, Lease, Subscription
+from tenants.models import Organisation
+
+
+class TrialStep:
+    """Writes the trial (hosted-contract section 3.2, row 6). Never touches an existing state (H1)."""
+
+    name = "trial"
+
+    def do(self, organisation: Organisation) -> None:
+        now = timezone.now().replace(microsecond=0)
+        BillingState.objects.get_or_create(
+            organisation=organisation,
+            defaults={
+                "subscription_state": Subscription.TRIAL,
+                "plan_version": plans.TRIAL_PLAN,
+                "capabilities": plans.capabilities_of(plans.TRIAL_PLAN),
+                "trial_started_at": now,
+                "trial_ends_at": now + timedelta(days=settings.TRIAL_DAYS),
+            },
+        )
+
+    def undo(self, organisation: Organisation) -> None:
+        BillingState.objects.filter(organisation=organisation).delete()
+
+
+class LeaseStep:
+    """Signs a first lease and throws the token away: what cannot be signed shows now, not later.
+
+    The runtime asks for its own as soon as the organisation is active.
+    """
+
+    name = "lease"
+
+    def do(self, organisation: Organisation) -> None:
+        """Raises billing.leases.LeaseRefused or tenants.sealing.SealError."""
+        if not Lease.objects.filter(organisation=organisation).exists():
+            leases.issue(organisation, issued_for="provisioning")
+
+    def undo(self, organisation: Organisation) -> None:
+        Lease.objects.filter(organisation=organisation).delete()

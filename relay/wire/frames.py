@@ -156,7 +156,7 @@ class Drain(NamedTuple):
 
 Control = Register | RegisterAck | Connect | ConnectAck | ChannelOpen | ChannelClose | Error | Drain
 AnyControl = TypeVar("AnyControl", bound=Control)
-CONTROLS: dict[type[Control], FrameType] = {
+CONTROLS: dict[type[Any], FrameType] = {
     Register: FrameType.REGISTER,
     RegisterAck: FrameType.REGISTER_ACK,
     Connect: FrameType.CONNECT,

@@ -182,9 +182,10 @@ def _body(values: dict[str, Any]) -> bytes:
 
 
 def _well_typed(values: dict[str, Any]) -> bool:
-    headers = values.get("headers") or {}
-    return (
-        all(isinstance(values.get(k, ""), str | None) for k in ("id", "method", "path", "body"))
-        and isinstance(headers, dict)
-        and all(isinstance(value, str) for value in headers.values())
+    headers = values.get("headers")
+    return all(
+        isinstance(values.get(key), str | None) for key in ("id", "method", "path", "body")
+    ) and (
+        headers is None
+        or (isinstance(headers, dict) and all(isinstance(v, str) for v in headers.values()))
     )

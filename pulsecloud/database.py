@@ -33,7 +33,7 @@ def embedded(data_dir: Path) -> dict[str, Any]:
         "USER": postgres.USER,
         "PASSWORD": postgres.password(data_dir),
         "HOST": str(postgres.socket_dir(data_dir)),
-        "PORT": "",
+        "PORT": postgres.PORT,  # PGPORT in the environment must not decide
         "OPTIONS": {},
     }
 

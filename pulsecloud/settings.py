@@ -63,6 +63,12 @@ HOSTED_MODE = ENV.exactly_true(
 TRUSTED_PROXIES = ENV.words(
     "TRUSTED_PROXIES", help="Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8."
 )
+WEB_WORKERS = ENV.integer(
+    "PULSECLOUD_WEB_WORKERS", 2, least=1, most=64, help="Processes that serve HTTP."
+)
+WEB_THREADS = ENV.integer(
+    "PULSECLOUD_WEB_THREADS", 8, least=1, most=64, help="Requests at a time in each of them."
+)
 METRICS_TOKEN = ENV.secret(
     "METRICS_TOKEN", help="Bearer token for /metrics; without it only loopback may read."
 )
@@ -140,6 +146,37 @@ RELAY_SWEEP_INTERVAL = ENV.seconds(
     "PULSE_RELAY_SWEEP_INTERVAL", "30s",
     help="How often relay and runtime look for changes whose notification was lost.",
 )  # fmt: skip
+
+# The built-in runtime: the instance side of hosted organisations (relay-protocol sections 6, 10-12).
+RUNTIME_BACKOFF = ENV.seconds(
+    "PULSE_RUNTIME_BACKOFF", "5s", help="First wait before the runtime dials the relay again."
+)
+RUNTIME_BACKOFF_MAX = ENV.seconds(
+    "PULSE_RUNTIME_BACKOFF_MAX", "5m", help="Longest wait before the runtime dials again."
+)
+RUNTIME_ANSWER_TIMEOUT = ENV.seconds(
+    "PULSE_RUNTIME_ANSWER_TIMEOUT",
+    "15s",
+    help="Wait for the upgrade, and then for the relay's answer.",
+)
+RUNTIME_PING_INTERVAL = ENV.seconds(
+    "PULSE_RUNTIME_PING_INTERVAL", "25s", help="WebSocket ping from the runtime to the relay."
+)
+RUNTIME_READ_TIMEOUT = ENV.seconds(
+    "PULSE_RUNTIME_READ_TIMEOUT", "60s", help="A relay silent for this long is given up."
+)
+RUNTIME_HEARTBEAT = ENV.seconds(
+    "PULSE_RUNTIME_HEARTBEAT", "15s", help="How often the runtime says that it is alive."
+)
+RUNTIME_CALL_LIFE = ENV.seconds(
+    "PULSE_RUNTIME_CALL_LIFE", "15m", help="Longest life of one phone's request or event stream."
+)
+RUNTIME_CALLS = ENV.integer(
+    "PULSE_RUNTIME_CALLS", 12, least=1, help="Phones' requests handed to web at a time, in total."
+)
+RUNTIME_STREAMS = ENV.integer(
+    "PULSE_RUNTIME_STREAMS", 256, least=1, help="Phones' event streams open at a time, in total."
+)
 
 # --- database and mail ---------------------------------------------------------------------------
 

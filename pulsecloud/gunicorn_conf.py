@@ -1,0 +1,53 @@
+"""Gunicorn's configuration of the web process: `gunicorn -c python:pulsecloud.gunicorn_conf`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from django.conf import settings
+from gunicorn.glogging import Logger
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pulsecloud.settings")
+
+wsgi_app = "pulsecloud.wsgi:application"
+_host, _port = settings.WEB_ADDR  # loading the settings also names the metrics directory
+bind = [f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"]
+worker_class = "gthread"
+workers = settings.WEB_WORKERS
+threads = settings.WEB_THREADS
+# Restart now and then: the relation cache of a long-lived database connection only grows (F26).
+max_requests = 20_000
+max_requests_jitter = 2_000
+timeout = 60
+graceful_timeout = 15
+keepalive = 5
+# Contract limits on the wire; longer ones are refused before a view sees them.
+limit_request_line = 8190
+limit_request_fields = 100
+forwarded_allow_ips = ""  # X-Forwarded-* is judged by TRUSTED_PROXIES, in one place
+
+
+class StructuredLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own lines through the root logger; requests are logged by our middleware."""
+
+    def setup(self, cfg: Any) -> None:
+        self.loglevel = logging.INFO
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+        self.access_log.disabled = True
+
+    def reopen_files(self) -> None:
+        """Nothing to reopen: the supervisor owns the files."""
+
+
+logger_class = StructuredLogger
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """A dead worker's gauges must not be counted on (F72)."""
+    from prometheus_client import multiprocess  # after the settings: it looks for the directory
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pulsecloud import database, keyfiles
-from pulsecloud.env import Environment, SettingError
+from pulsecloud import database, keyfiles, relay_settings
+from pulsecloud.env import SettingError
+from pulsecloud.relay_settings import *  # noqa: F403  # every RELAY_ setting and what both share
+from pulsecloud.relay_settings import ENV, RELAY_ADDR, RELAY_ENTITLEMENT_PUBLIC_KEY
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENV = Environment()
 
 VERSION = (
     re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.M) or [""]
@@ -28,7 +29,6 @@ BASE_DOMAIN = ENV.text(
     "PULSE_BASE_DOMAIN", "localhost", help="Organisations live at <label>.<this domain>."
 ).lower()
 WEB_ADDR = ENV.address("PULSECLOUD_WEB_ADDR", "127.0.0.1:8000", help="Where `web` listens.")
-RELAY_ADDR = ENV.address("PULSE_RELAY_ADDR", "127.0.0.1:8001", help="Where the relay listens.")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PRODUCTION = (
     PULSECLOUD_ENV == "production"
@@ -42,14 +42,10 @@ PUBLIC_URL = ENV.text(
     shown="http://localhost:<web port> in development, none in production",
     help="The base address people use, such as https://cloud.example.com. Never guessed from a request.",
 ).rstrip("/")
-RELAY_PUBLIC_URL = ENV.text(
-    "PULSE_RELAY_PUBLIC_URL",
-    ""
-    if PRODUCTION
-    else f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] != '0.0.0.0' else '127.0.0.1'}:{RELAY_ADDR[1]}",
-    shown="ws://<relay address> in development, none in production",
-    help="The relay address that phones dial, such as wss://relay.example.com.",
-).rstrip("/")
+if not relay_settings.RELAY_PUBLIC_URL and not PRODUCTION:
+    RELAY_PUBLIC_URL = (
+        f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] != '0.0.0.0' else '127.0.0.1'}:{RELAY_ADDR[1]}"
+    )
 RELAY_SERVER = ENV.text(
     "PULSE_RELAY_SERVER",
     f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] not in ('0.0.0.0', '::') else '127.0.0.1'}:{RELAY_ADDR[1]}/ws/instance",
@@ -60,17 +56,11 @@ HOSTED_MODE = ENV.exactly_true(
     "PULSE_HOSTED_MODE",
     help="Opens the hosted routes. Off, they answer 404 and nothing is provisioned or reaped.",
 )
-TRUSTED_PROXIES = ENV.words(
-    "TRUSTED_PROXIES", help="Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8."
-)
 WEB_WORKERS = ENV.integer(
     "PULSECLOUD_WEB_WORKERS", 2, least=1, most=64, help="Processes that serve HTTP."
 )
 WEB_THREADS = ENV.integer(
     "PULSECLOUD_WEB_THREADS", 8, least=1, most=64, help="Requests at a time in each of them."
-)
-METRICS_TOKEN = ENV.secret(
-    "METRICS_TOKEN", help="Bearer token for /metrics; without it only loopback may read."
 )
 
 # --- secrets -------------------------------------------------------------------------------------
@@ -88,64 +78,12 @@ ENCRYPTION_KEY = _encryption_key or keyfiles.ensure(
     DATA_DIR, "encryption_key", production=PRODUCTION
 )
 
-# --- relay ---------------------------------------------------------------------------------------
+# --- relay (the rest of its settings stands in pulsecloud/relay_settings.py) ---------------------
 
-RELAY_PUBLIC_KEY = ENV.secret(
-    "PULSE_RELAY_PUBLIC_KEY", help="Base64 Ed25519 key that licences and grants are verified with."
-)
-RELAY_ENTITLEMENT_PUBLIC_KEY = ENV.text(
-    "PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY",
-    help="One or more base64 Ed25519 keys, separated by commas, that leases are verified with.",
-)
-RELAY_ENTITLEMENT_PUBLIC_KEY_FILE = ENV.text(
-    "PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY_FILE",
-    ""
-    if RELAY_ENTITLEMENT_PUBLIC_KEY or PRODUCTION
-    else str(DATA_DIR / "keys" / "entitlement.pub"),
-    shown="<data directory>/keys/entitlement.pub in development",
-    help="The same keys, one a line, in a file that is read again when it changes.",
-)
-RELAY_DATA_DIR = ENV.path(
-    "PULSE_RELAY_DATA_DIR", "./relay-data", help="SQLite directory of `relay --standalone`."
-)
-RELAY_DRAIN_TIMEOUT = ENV.seconds(
-    "PULSE_RELAY_DRAIN_TIMEOUT", "10s", help="How long the relay drains before it closes sockets."
-)
-RELAY_MAX_CHANNELS = ENV.integer(
-    "PULSE_RELAY_MAX_CHANNELS", 64, least=1, help="Phones connected to one instance at a time."
-)
-RELAY_CONNECTS_PER_MINUTE = ENV.integer(
-    "PULSE_RELAY_CONNECTS_PER_MINUTE", 0, help="Connects per address and minute; 0 is no limit."
-)
-RELAY_APP_ORIGINS = ENV.words(
-    "PULSE_RELAY_APP_ORIGINS", help="Browser origins that may open /ws/app; phones send none."
-)
-RELAY_GRANT_ISSUER = ENV.text(
-    "PULSE_RELAY_GRANT_ISSUER", help="Required `iss` of v6 grants; not checked when empty."
-)
-RELAY_GRANT_AUDIENCE = ENV.text(
-    "PULSE_RELAY_GRANT_AUDIENCE", help="Required `aud` of v6 grants; not checked when empty."
-)
-# Deadlines of the wire, in seconds (relay-protocol sections 6, 7, 9, 11, 12).
-RELAY_FIRST_FRAME_TIMEOUT = ENV.seconds(
-    "PULSE_RELAY_FIRST_FRAME_TIMEOUT", "15s", help="Wait for REGISTER or CONNECT."
-)
-RELAY_ECHO_TIMEOUT = ENV.seconds(
-    "PULSE_RELAY_ECHO_TIMEOUT", "10s", help="Wait for an instance to accept a channel."
-)
-RELAY_PING_INTERVAL = ENV.seconds(
-    "PULSE_RELAY_PING_INTERVAL", "20s", help="WebSocket ping to every peer."
-)
-RELAY_PING_TIMEOUT = ENV.seconds(
-    "PULSE_RELAY_PING_TIMEOUT", "40s", help="A peer silent for this long after a ping is gone."
-)
-RELAY_SESSION_LIFE = ENV.seconds(
-    "PULSE_RELAY_SESSION_LIFE", "7d", help="Sliding life of a resume session."
-)
-RELAY_SWEEP_INTERVAL = ENV.seconds(
-    "PULSE_RELAY_SWEEP_INTERVAL", "30s",
-    help="How often relay and runtime look for changes whose notification was lost.",
-)  # fmt: skip
+if not relay_settings.RELAY_ENTITLEMENT_PUBLIC_KEY_FILE and not (
+    RELAY_ENTITLEMENT_PUBLIC_KEY or PRODUCTION
+):
+    RELAY_ENTITLEMENT_PUBLIC_KEY_FILE = str(DATA_DIR / "keys" / "entitlement.pub")
 
 # The built-in runtime: the instance side of hosted organisations (relay-protocol sections 6, 10-12).
 RUNTIME_BACKOFF = ENV.seconds(
@@ -236,7 +174,6 @@ INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 TENANT_MODEL = "tenants.Organisation"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 AUTH_USER_MODEL = "tenants.User"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "pulsecloud.health.HealthMiddleware",  # before hosts: health answers on any host
@@ -346,8 +283,6 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-USE_TZ = True
-TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-gb"
 
 REST_FRAMEWORK = {
@@ -372,18 +307,10 @@ SIGNUPS_PER_MAIL_PER_HOUR = ENV.integer(
 )
 TRIAL_DAYS = ENV.integer("PULSECLOUD_TRIAL_DAYS", 14, least=1, help="Length of a trial.")
 
-# --- metrics and logs ----------------------------------------------------------------------------
+# --- metrics ---------------------------------------------------------------------------------------
 
 METRICS_DIR = DATA_DIR / "metrics"
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS_DIR))
-LOG_LEVEL = ENV.choice(
-    "PULSECLOUD_LOG_LEVEL",
-    "INFO",
-    ("DEBUG", "INFO", "WARNING", "ERROR"),
-    help="Least level logged.",
-)
-LOGGING_CONFIG = "pulsecloud.logs.configure"
-LOGGING = {"level": LOG_LEVEL}
 
 # Kills the process at a named point; tests use it, production refuses it (system check).
 FAULT = ENV.text("PULSECLOUD_FAULT", help="For tests: SIGKILL at this named point. Never set it.")

@@ -78,16 +78,17 @@ def ensure_template() -> str:
             draft = f"{name}_draft"
             connection.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{draft}"')
-            migrated = subprocess.run(
-                [sys.executable, "manage.py", "migrate_schemas", "--shared", "--verbosity=0"],
-                cwd=ROOT,
-                env=environment(draft),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-            )
-            if migrated.returncode:
-                raise RuntimeError(f"migrating the test template failed:\n{migrated.stderr}")
+            for command in (["migrate_schemas", "--shared", "--verbosity=0"], ["prepare_schemas"]):
+                migrated = subprocess.run(
+                    [sys.executable, "manage.py", *command],
+                    cwd=ROOT,
+                    env=environment(draft),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                )
+                if migrated.returncode:
+                    raise RuntimeError(f"making the test template failed:\n{migrated.stderr}")
             connection.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
     return name
 

@@ -1,0 +1,76 @@
+"""Who knocks: an API token, or a session that was made on this host."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import CSRFCheck
+
+from rbac import tokens
+from tenants.door import Knock, Refused, unauthenticated
+from tenants.models import Organisation, User
+from tenants.schemas import SchemaMissing, in_schema
+
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+def authenticate(knock: Knock) -> None:
+    """Sets `knock.user`, and `knock.token` when one was presented.
+
+    A presented token decides alone: no session makes up for a bad one. An unknown organisation,
+    an unknown token and no credentials at all are one and the same refusal (H22).
+    """
+    secret = presented_token(knock.request)
+    if secret is not None:
+        _by_token(knock, secret)
+    else:
+        _by_session(knock)
+
+
+def presented_token(request: HttpRequest) -> str | None:
+    """X-API-Token, else the bearer token, else None. Tokens in the address are not looked at."""
+    token = request.META.get("HTTP_X_API_TOKEN")
+    if token is not None:
+        return str(token).strip()
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def _by_token(knock: Knock, secret: str) -> None:
+    organisation = knock.organisation
+    token = None if organisation is None else _find(organisation, secret)
+    user = None
+    if token is not None:
+        user = User.objects.filter(pk=token.user, is_active=True).first()
+    if user is None:
+        raise unauthenticated()
+    knock.user, knock.token = user, token
+
+
+def _find(organisation: Organisation, secret: str) -> tokens.ApiToken | None:
+    try:
+        with in_schema(organisation):
+            return tokens.find(secret)
+    except SchemaMissing:
+        # Not made yet, or purged: nobody has credentials there. A live one without its schema is
+        # a fault, and 401 would make every phone forget its pairing.
+        if organisation.state in ("active", "suspended", "pending_deletion"):
+            raise
+        return None
+
+
+def _by_session(knock: Knock) -> None:
+    user = getattr(knock.request, "user", None)
+    if knock.organisation is None or not isinstance(user, User) or not user.is_active:
+        # request.user is lazy: isinstance looks through it.
+        raise unauthenticated()
+    if knock.is_api and knock.request.method not in _SAFE:
+        _enforce_csrf(knock.request)
+    knock.user = User.objects.get(pk=user.pk)
+
+
+def _enforce_csrf(request: HttpRequest) -> None:
+    """Only session callers carry credentials that a browser sends by itself (section 1.3)."""
+    check = CSRFCheck(lambda _request: HttpResponse())
+    check.process_request(request)
+    if check.process_view(request, lambda: None, (), {}) is not None:
+        raise Refused(403, "csrf_failure", "The CSRF token is missing or wrong.")

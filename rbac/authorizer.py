@@ -1,0 +1,126 @@
+"""Who may do what inside one organisation (hosted-contract section 10.3).
+
+A matching deny beats every allow, in whatever role it stands; what nothing allows is denied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from rbac import mobile
+from rbac.models import Assignment, Permission, Role
+from tenants.door import Knock, Refused
+
+ACTIONS = ("read", "write", "delete", "admin", "plan", "approve", "execute")
+MAX_DEPTH = 10  # of parents above an assigned role
+_PLACE = re.compile(r"\$\{(user|attr\.[^}]+)\}")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One permission that a person has through a role."""
+
+    action: str
+    resource: str
+    effect: str = "allow"
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def decide(
+    grants: Iterable[Grant], action: str, resource: str, attributes: Mapping[str, str]
+) -> bool:
+    """Whether `grants` allow `action` on `resource`. `attributes` has `user` and what else is known."""
+    allowed = False
+    for grant in grants:
+        if not (_action_fits(grant, action) and _resource_fits(grant.resource, resource)):
+            continue
+        if not _conditions_hold(grant.conditions, attributes):
+            continue
+        if grant.effect != "allow":
+            return False
+        allowed = True
+    return allowed
+
+
+def grants_of(user_id: UUID) -> list[Grant]:
+    """All permissions of a person in the current schema, inherited ones included.
+
+    One query, no cache: what a role change takes away is gone with the next request (F75).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_GRANTS, {"user": user_id, "depth": MAX_DEPTH})
+        rows = cursor.fetchall()
+    return [Grant(*row) for row in rows]
+
+
+def permitted(knock: Knock) -> None:
+    """The last check of the door: the token's reach first, then what its person may do."""
+    user, required = knock.known_user, knock.requirement
+    if knock.token is not None:
+        if mobile.SCOPE in knock.token.scopes:
+            mobile.check(knock)
+        elif not {f"{required.resource}:{required.action}", "*"} & set(knock.token.scopes):
+            raise _forbidden(knock)
+    attributes = {**knock.attributes, "user": str(user.pk)}
+    if not decide(grants_of(user.pk), required.action, required.resource, attributes):
+        raise _forbidden(knock)
+
+
+def _forbidden(knock: Knock) -> Refused:
+    required = knock.requirement
+    return Refused(
+        403,
+        "forbidden",
+        "You may not do this in this organisation.",
+        {"action": required.action, "resource": required.resource},
+    )
+
+
+def _action_fits(grant: Grant, action: str) -> bool:
+    return grant.action in (action, "admin", "*")
+
+
+def _resource_fits(granted: str, resource: str) -> bool:
+    """`*` is everything, `x:*` is `x` and all below it; plain `x` is not `x:y`."""
+    if granted in ("*", resource):
+        return True
+    if granted.endswith(":*"):
+        stem = granted[:-2]
+        return resource == stem or resource.startswith(f"{stem}:")
+    return False
+
+
+def _conditions_hold(conditions: Mapping[str, Any], attributes: Mapping[str, str]) -> bool:
+    """Every key must equal the request's attribute; an attribute that is not known never does."""
+    for key, wanted in conditions.items():
+        expected = _fill(str(wanted), attributes)
+        if expected is None or attributes.get(key) != expected:
+            return False
+    return True
+
+
+def _fill(text: str, attributes: Mapping[str, str]) -> str | None:
+    names = [m.removeprefix("attr.") for m in _PLACE.findall(text)]
+    if any(name not in attributes for name in names):
+        return None
+    return _PLACE.sub(lambda m: attributes[m[1].removeprefix("attr.")], text)
+
+
+_GRANTS = f"""
+WITH RECURSIVE held (id, depth) AS (
+    SELECT role_id, 0 FROM {Assignment._meta.db_table} WHERE "user" = %(user)s
+    UNION
+    SELECT role.parent_id, held.depth + 1
+    FROM held JOIN {Role._meta.db_table} role ON role.id = held.id
+    WHERE role.parent_id IS NOT NULL AND held.depth < %(depth)s
+)
+SELECT DISTINCT p.action, p.resource, p.effect, p.conditions
+FROM {Permission._meta.db_table} p
+WHERE p.role_id IN (SELECT id FROM held)
+"""  # noqa: S608  table names are Django's own

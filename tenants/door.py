@@ -1,0 +1,290 @@
+"""The one door of every organisation's host, pages and API alike (design section 2).
+
+Each request passes settings.REQUEST_CHECKS in order: hosted gate, authenticate, membership,
+organisation state, entitlement, permission. Until the second has passed, an unknown organisation,
+a known one and one in any state answer the same bytes (H22).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, wraps
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
+from django.utils.module_loading import import_string
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from tenants import bodies, problems
+from tenants.hosts import unavailable
+from tenants.models import Membership, Organisation, State, User
+from tenants.schemas import SchemaError, in_schema
+
+log = logging.getLogger(__name__)
+_Declared = TypeVar("_Declared", bound=Callable[..., Any])
+
+
+class Token(Protocol):
+    """What the door's checks may know of an API token (it is rbac's)."""
+
+    id: UUID
+    user: UUID
+    name: str
+    scopes: Any
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a handler asks for: an action on a resource, and a capability of the plan."""
+
+    action: str
+    resource: str
+    capability: str | None = None
+
+
+@dataclass
+class Knock:
+    """One request at the door. The checks fill in who it is."""
+
+    request: HttpRequest
+    organisation: Organisation | None
+    requirement: Requirement
+    is_api: bool = True
+    user: User | None = None
+    token: Token | None = None
+    membership: Membership | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    # The same, for code behind the check that filled it in; before it they refuse.
+
+    @property
+    def known_organisation(self) -> Organisation:
+        if self.organisation is None:
+            raise unauthenticated()
+        return self.organisation
+
+    @property
+    def known_user(self) -> User:
+        if self.user is None:
+            raise unauthenticated()
+        return self.user
+
+    @property
+    def known_membership(self) -> Membership:
+        if self.membership is None:
+            raise unauthenticated()
+        return self.membership
+
+
+class Refused(Exception):
+    """The door stays shut. `body` is merged into the answer, or is a ready answer of its own."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        body: dict[str, Any] | HttpResponse | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.body = body
+
+
+def unauthenticated() -> Refused:
+    """The one answer to no credentials, wrong ones, and an organisation that is not there."""
+    return Refused(401, "authentication_required", "Sign in, or send an API token.")
+
+
+class Undeclared(BasePermission):
+    """Default of every REST framework view: one that says nothing lets nobody in."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return False
+
+
+def requires(
+    action: str, resource: str, capability: str | None = None
+) -> Callable[[_Declared], _Declared]:
+    """Declares on a handler method or page what its caller must be allowed to do.
+
+    Actions and resources: hosted-contract section 10.3.
+    """
+
+    def declare(handler: _Declared) -> _Declared:
+        handler.requirement = Requirement(action, resource, capability)  # type: ignore[attr-defined]
+        return handler
+
+    return declare
+
+
+class TenantAPIView(APIView):
+    """Base of the organisation's API. Every handler method carries `@requires(...)`.
+
+    After the checks the handler runs in the organisation's schema, with `self.knock`. With
+    `by_contract = True` errors have the runtime's bodies (hosted-contract section 1.2).
+    """
+
+    by_contract = False
+    body_limit = bodies.LIMIT
+    permission_classes: Any = []
+    knock: Knock
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        handler = getattr(self, (request.method or "").lower(), None)
+        if request.method not in self.handled_methods() or handler is None:
+            answer = HttpResponse("Method not allowed\n", status=405, content_type="text/plain")
+            answer["Allow"] = ", ".join(self.handled_methods())
+            return answer
+        self.knock = knock = _knock(request, handler, is_api=True)
+        try:
+            pass_checks(knock)
+            bodies.refuse_oversize(request, limit=self.body_limit)
+            with in_schema(knock.known_organisation):
+                return super().dispatch(request, *args, **kwargs)
+        except Refused as refused:
+            return self.refusal(refused)
+        except problems.Problem as problem:
+            return problems.answer(problem, by_contract=self.by_contract)
+        except (DatabaseError, SchemaError):
+            log.exception("the organisation cannot be read")
+            return _never_cached(unavailable())
+
+    @classmethod
+    def handled_methods(cls) -> list[str]:
+        """GET, POST and so on that this view has a handler for, HEAD and OPTIONS excepted."""
+        names = [n for n in cls.http_method_names if n not in ("options", "head")]
+        return [name.upper() for name in names if hasattr(cls, name)]
+
+    def body(self, *, known: frozenset[str] | None = None) -> dict[str, Any]:
+        """The request's JSON object; see tenants.bodies.json_object."""
+        return bodies.json_object(self.knock.request, limit=self.body_limit, known=known)
+
+    def refusal(self, refused: Refused) -> HttpResponse:
+        if isinstance(refused.body, HttpResponse):
+            return refused.body
+        extra = refused.body or {}
+        if self.by_contract:
+            body = {"error": refused.code, "message": refused.message, **extra}
+            answer: HttpResponse = problems.JsonResponse(body, status=refused.status)
+        else:
+            answer = problems.response(refused.status, refused.code, refused.message, **extra)
+        if refused.status == 401:
+            answer["WWW-Authenticate"] = "Bearer"
+        return _never_cached(answer)
+
+
+def tenant_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Makes `view(request, knock, ...)` a page of the organisation's host behind the door.
+
+    The view below it must carry `@requires(...)`. Who is not signed in is sent to the base
+    domain, which signs in and hands over to this host.
+    """
+
+    @wraps(view)
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        knock = _knock(request, view, is_api=False)
+        try:
+            pass_checks(knock)
+            with in_schema(knock.known_organisation):
+                answer = view(request, knock, *args, **kwargs)
+        except Refused as refused:
+            answer = _refused_page(request, refused)
+        except problems.Problem as problem:
+            refused = Refused(problem.status, problem.code, problem.detail or problem.title)
+            answer = _refused_page(request, refused)
+        except (DatabaseError, SchemaError):
+            log.exception("the organisation cannot be read")
+            answer = unavailable()
+        return _never_cached(answer)
+
+    return page
+
+
+def pass_checks(knock: Knock) -> None:
+    """Runs settings.REQUEST_CHECKS in order; raises Refused at the first that refuses."""
+    for check in _checks(tuple(settings.REQUEST_CHECKS)):
+        check(knock)
+
+
+# --- the checks that need no other room -------------------------------------------------------------
+
+
+def hosted_gate(knock: Knock) -> None:
+    """Off, the whole host is not there: plain text, no JSON (hosted-contract section 1.2)."""
+    if not settings.HOSTED_MODE:
+        raise Refused(404, "not_found", "Not found", plain_not_found())
+
+
+def membership(knock: Knock) -> None:
+    """Who is signed in must be a member now; equal e-mail addresses never count (section 7.3)."""
+    knock.membership = Membership.objects.filter(
+        organisation=knock.known_organisation, user=knock.known_user
+    ).first()
+    if knock.membership is None:
+        raise Refused(403, "access_denied", "You are not a member of this organisation.")
+
+
+def organisation_state(knock: Knock) -> None:
+    """Only an active organisation is served. A state that cannot be read is no excuse (H9)."""
+    state = (
+        Organisation.objects.filter(pk=knock.known_organisation.pk)
+        .values_list("state", flat=True)
+        .first()
+    )
+    if state in (State.SUSPENDED, State.PENDING_DELETION):
+        raise Refused(403, "org_suspended", "This organisation is suspended.")
+    if state != State.ACTIVE:
+        raise Refused(403, "org_not_ready", "This organisation is not ready.")
+
+
+def plain_not_found() -> HttpResponse:
+    return HttpResponse("Not found\n", status=404, content_type="text/plain")
+
+
+# --- inside -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _checks(paths: tuple[str, ...]) -> tuple[Callable[[Knock], None], ...]:
+    return tuple(import_string(path) for path in paths)
+
+
+def _knock(request: HttpRequest, handler: Any, *, is_api: bool) -> Knock:
+    requirement = getattr(handler, "requirement", None)
+    if not isinstance(requirement, Requirement):
+        raise TypeError(f"{handler!r} is behind the door and does not say what it requires.")
+    return Knock(
+        request=request,
+        organisation=getattr(request, "organisation", None),
+        requirement=requirement,
+        is_api=is_api,
+    )
+
+
+def _refused_page(request: HttpRequest, refused: Refused) -> HttpResponse:
+    if isinstance(refused.body, HttpResponse):
+        return refused.body
+    if refused.status == 401:
+        label = getattr(request, "organisation_label", None) or ""
+        return HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/")
+    context = {"code": refused.code, "message": refused.message, "status": refused.status}
+    return render(request, "tenants/refused.html", context, status=refused.status)
+
+
+def _never_cached(answer: HttpResponse) -> HttpResponse:
+    add_never_cache_headers(answer)
+    return answer

@@ -1,0 +1,53 @@
+"""The first and the last provisioning step: the organisation's schema, and its going live."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from audit import trail
+from audit.actors import Actor
+from tenants import notify, schemas
+from tenants.models import Organisation, State
+
+
+class SchemaStep:
+    """Makes the schema. It never adopts one that exists: that is another customer's data (F05)."""
+
+    name = "schema"
+
+    def do(self, organisation: Organisation) -> None:
+        schemas.create_schema(organisation.schema_name)
+
+    def undo(self, organisation: Organisation) -> None:
+        schemas.drop_schema(organisation.schema_name)
+
+
+class ActivateStep:
+    """Opens the door: provisioning becomes active, and the runtime is told to connect."""
+
+    name = "active"
+
+    def do(self, organisation: Organisation) -> None:
+        now = timezone.now()
+        changed = Organisation.objects.filter(pk=organisation.pk, state=State.PROVISIONING).update(
+            state=State.ACTIVE, provisioned_at=now, failure="", changed_at=now
+        )
+        organisation.refresh_from_db()
+        if changed:
+            trail.record(
+                action="organisation_activated",
+                actor=Actor.system("provisioning"),
+                organisation=organisation.pk,
+                before={"state": State.PROVISIONING.value},
+                after={"state": State.ACTIVE.value, "label": organisation.label},
+            )
+            notify.notify(notify.RUNTIME, organisation.pk)
+        elif organisation.state != State.ACTIVE:
+            raise RuntimeError(f"An organisation that is {organisation.state} cannot go live.")
+
+    def undo(self, organisation: Organisation) -> None:
+        if Organisation.objects.filter(pk=organisation.pk, state=State.ACTIVE).update(
+            state=State.PROVISIONING, provisioned_at=None
+        ):
+            organisation.refresh_from_db()
+            notify.notify(notify.RUNTIME, organisation.pk)

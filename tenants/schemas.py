@@ -1,0 +1,198 @@
+"""The only module that switches PostgreSQL schemas (design section 4, rules 1-3).
+
+Why not django-tenants' own ways: `schema_context` as a decorator keeps the previous tenant on a
+shared object (F01), `with tenant:` keeps it on the class (F02), and both switch without looking
+whether the schema exists, so that a query may silently be answered from `public` (F06).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connection, connections, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from tenants.models import SCHEMA_NAME, Organisation, State
+
+PUBLIC = "public"
+_NAME = re.compile(SCHEMA_NAME)
+# Who may not be the one to call __enter__: code that runs what it was handed on another thread.
+_THREAD_POOLS = ("asgiref.", "asyncio.", "concurrent.futures.", "anyio.", "threading")
+# States in which a schema holds a customer's data.
+_LIVING = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION)
+
+
+class SchemaError(Exception):
+    """A schema cannot be used as asked; base of the errors below."""
+
+
+class SchemaMissing(SchemaError):
+    """The schema does not exist."""
+
+
+class SchemaExists(SchemaError):
+    """A schema of that name is already there; an existing schema is never adopted (F05)."""
+
+
+class SchemaInUse(SchemaError):
+    """The schema belongs to an organisation that lives, so it is not dropped."""
+
+
+def new_schema_name() -> str:
+    """A name that was never used before: `org_` and a fresh random UUID in hex."""
+    return f"org_{uuid.uuid4().hex}"
+
+
+@contextmanager
+def in_schema(organisation: Organisation) -> Iterator[None]:
+    """`with in_schema(organisation):` runs the block in that organisation's schema.
+
+    Synchronous only: raises SynchronousOnlyOperation inside an event loop, and when entering is
+    handed to a thread by itself (F03, F04). Raises SchemaMissing when the schema is not there
+    (F06), and SchemaError when this connection is in another organisation's schema already or the
+    search path is not what was asked for. Entering the same schema once more inside is allowed.
+    """
+    if not isinstance(organisation, Organisation):
+        raise TypeError("in_schema takes an Organisation")
+    _refuse_async(sys._getframe(1))
+    with _switched(organisation.schema_name):
+        yield
+
+
+def schema_exists(name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [_checked(name)])
+        return bool(cursor.fetchone()[0])
+
+
+def create_schema(name: str) -> None:
+    """Makes a tenant schema with all its tables, in one batch and one transaction.
+
+    Joins the caller's transaction when there is one. Raises SchemaExists, and TemplateMissing
+    when `manage.py prepare_schemas` has not run since the tenant migrations changed.
+    """
+    from tenants import schema_template
+
+    sql = schema_template.render(_checked(name))
+    with transaction.atomic():
+        # Two at once with one name: the loser waits here and then sees the winner's schema.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        if schema_exists(name):
+            raise SchemaExists(name)
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+
+def drop_schema(name: str) -> bool:
+    """Drops a schema and all in it; False when there was none.
+
+    Raises SchemaInUse while an active, suspended or pending-deletion organisation owns it: purge
+    and undo change the state first, so nothing else can take a customer's data with it (F24).
+    """
+    if connection.schema_name == _checked(name):
+        raise SchemaError("This connection is in the schema that it should drop.")
+    with transaction.atomic():
+        if Organisation.objects.filter(schema_name=name, state__in=_LIVING).exists():
+            raise SchemaInUse(name)
+        if not schema_exists(name):
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+    return True
+
+
+def migrate_schema(name: str) -> None:
+    """Runs the real tenant migrations that a schema lacks; makes the schema when it is missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{_checked(name)}"')
+    with _switched(name, also_public=False):
+        # Without this the recorder would find, and believe, the table of `public`.
+        MigrationRecorder(connection).ensure_schema()
+        executor = MigrationExecutor(connection)
+        executor.migrate(tenant_migrations(executor.loader))
+
+
+def behind(name: str) -> bool:
+    """True when the schema lacks a tenant migration of this version."""
+    with _switched(name, also_public=False):
+        loader = MigrationLoader(connection)
+        return any(key not in loader.applied_migrations for key in tenant_migrations(loader))
+
+
+def tenant_migrations(loader: MigrationLoader) -> list[tuple[str, str]]:
+    """The newest migration of every tenant app, as (app, name)."""
+    labels = [name.rpartition(".")[2] for name in settings.TENANT_APPS]
+    return [key for label in labels for key in loader.graph.leaf_nodes(label)]
+
+
+@contextmanager
+def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
+    """The switch itself. All its state is in locals, and it goes back whatever happened."""
+    name = _checked(name)
+    wrapper = connections["default"]
+    before, included = wrapper.schema_name, wrapper.include_public_schema
+    thread = threading.get_ident()
+    if before not in (PUBLIC, name):
+        raise SchemaError("This connection is in another organisation's schema.")
+    wrapper.set_schema(name, include_public=also_public)
+    try:
+        _assert_arrived(name, [name, PUBLIC] if also_public else [name])
+        yield
+    finally:
+        # Only Python state: it works on a lost connection too, and the next cursor sends it.
+        if before == PUBLIC:
+            wrapper.set_schema_to_public()
+        else:
+            wrapper.set_schema(before, include_public=included)
+        if threading.get_ident() != thread:
+            raise SynchronousOnlyOperation("A schema was entered and left on different threads.")
+
+
+def _assert_arrived(name: str, expected: list[str]) -> None:
+    """A missing schema is skipped by PostgreSQL without a word, so look (F06)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema(), current_setting('search_path')")
+        current, path = cursor.fetchone()
+    if [part.strip().strip('"') for part in path.split(",")] != expected:
+        raise SchemaError("The search path is not the one that was asked for.")
+    if current != name:
+        raise SchemaMissing(name)
+
+
+def _refuse_async(frame: object) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise SynchronousOnlyOperation("in_schema() does not run inside an event loop.")
+    # `await sync_to_async(manager.__enter__)()` switches a connection that other coroutines share:
+    # then whoever called __enter__ is the thread pool itself. A whole function that enters and
+    # leaves on one thread is fine.
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")  # type: ignore[attr-defined]
+        if module != "contextlib":
+            break
+        frame = frame.f_back  # type: ignore[attr-defined]
+    else:
+        return
+    if module.startswith(_THREAD_POOLS):
+        raise SynchronousOnlyOperation("Enter and leave a schema within one synchronous function.")
+
+
+def _checked(name: str) -> str:
+    """The name, if it has our form; it goes into SQL, so nothing else may pass (F08)."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise SchemaError(f"Not a schema name of ours: {name!r}")
+    return name

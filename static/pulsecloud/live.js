@@ -1,50 +1,56 @@
-// Keeps the parts of a page that are marked `data-live="<name>"` fresh: fetches the same page every
-// `data-live-every` milliseconds and replaces the parts whose content changed. The page works
-// without this script; then people reload it.
+// Keeps the parts of a page that are marked `data-live="<name>"` fresh: every `data-live-every`
+// milliseconds it fetches the page that shows them (this one, or the one that `data-live-from`
+// names) and replaces the parts whose content changed, until all say `data-live-done="yes"`.
+// The pages work without this script; then people reload them.
 (function () {
   "use strict";
-  var parts = document.querySelectorAll("[data-live]");
-  if (!parts.length) return;
-  var first = parts[0];
+
+  function parts() {
+    return Array.from(document.querySelectorAll('[data-live]:not([data-live-done="yes"])'));
+  }
+
+  var first = parts()[0];
+  if (!first) return;
   var every = Number(first.dataset.liveEvery) || 5000;
+  var source = first.dataset.liveFrom || location.href;
   var failures = 0;
 
   function replace(fresh) {
-    document.querySelectorAll("[data-live]").forEach(function (part) {
+    parts().forEach(function (part) {
       var now = fresh.querySelector('[data-live="' + part.dataset.live + '"]');
-      // A part being used (focus inside, details opened) is left alone until it is not.
+      // A part in use (focus inside) is left alone until it is not.
       if (!now || part.contains(document.activeElement)) return;
-      if (now.innerHTML !== part.innerHTML) part.innerHTML = now.innerHTML;
-      part.dataset.liveDone = now.dataset.liveDone || "";
+      if (now.innerHTML.trim() !== part.innerHTML.trim()) part.innerHTML = now.innerHTML;
+      if (now.dataset.liveDone) part.dataset.liveDone = now.dataset.liveDone;
     });
   }
 
-  function done() {
-    return document.querySelectorAll('[data-live]:not([data-live-done="yes"])').length === 0;
-  }
-
   function later() {
-    if (done()) return;
+    if (!parts().length) return;
     setTimeout(look, Math.min(every * Math.pow(2, failures), 60000));
   }
 
   function look() {
     if (document.hidden) return later();
-    fetch(location.href, { credentials: "same-origin", redirect: "manual", cache: "no-store" })
+    fetch(source, { credentials: "same-origin", redirect: "manual", cache: "no-store" })
       .then(function (answer) {
-        // A redirect means that the page is over (signed out, or the work is finished): follow it.
-        if (answer.type === "opaqueredirect") return location.reload();
+        // A redirect means that this page is over (the work is finished, or the person signed out).
+        if (answer.type === "opaqueredirect") return location.assign(source);
         if (!answer.ok) throw new Error(String(answer.status));
         return answer.text().then(function (text) {
           failures = 0;
           replace(new DOMParser().parseFromString(text, "text/html"));
+          later();
         });
       })
       .catch(function () {
         failures = Math.min(failures + 1, 5);
-      })
-      .then(later);
+        later();
+      });
   }
 
-  if (!done()) setTimeout(look, every);
+  document.addEventListener("visibilitychange", function () {
+    if (!document.hidden && parts().length) look();
+  });
+  setTimeout(look, every);
 })();

@@ -20,7 +20,7 @@ from audit.actors import Actor
 from pulsecloud.proof import gauges
 from pulsecloud.proof.browser import Browser, UnexpectedAnswer
 from relay.phone import Phone, PhoneError
-from relay.wire.instance_id import hosted_instance_id
+from relay.wire import instance_id
 from tenants import invitations, lifecycle
 
 Evidence = dict[str, Any]
@@ -122,7 +122,7 @@ class Journey:
         qr = self.browser.expect(
             200, "GET", "/api/onboarding/qr", host=self.host, headers={"X-API-Token": secret}
         ).json()
-        expected = hosted_instance_id(self.host.partition(":")[0])
+        expected = instance_id.of_host(self.host.partition(":")[0])
         if not qr["instance_id"] == self.status["instance_id"] == expected:
             raise UnexpectedAnswer(f"the QR says {qr['instance_id']}, the formula says {expected}")
         if qr["deep_link"] != self.link:

@@ -77,7 +77,7 @@ def configure(options: dict[str, Any]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _facts],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 redaction.processor,
@@ -101,6 +101,15 @@ def configure(options: dict[str, Any]) -> None:
     for chatty in QUIET:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+_extra = structlog.stdlib.ExtraAdder()
+
+
+def _facts(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """`extra=` of the relay's own lines; libraries put whole jobs and colour codes there."""
+    ours = str(event.get("logger", "")).startswith("relay.")
+    return _extra(logger, method, event) if ours else event
 
 
 def _order(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -307,7 +307,7 @@ SIGNUPS_PER_MAIL_PER_HOUR = ENV.integer(
 )
 TRIAL_DAYS = ENV.integer("PULSECLOUD_TRIAL_DAYS", 14, least=1, help="Length of a trial.")
 
-# --- metrics ---------------------------------------------------------------------------------------
+# --- metrics --------------------------------------------------------------------------------------
 
 METRICS_DIR = DATA_DIR / "metrics"
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS_DIR))

@@ -78,7 +78,10 @@ def ensure_template() -> str:
             draft = f"{name}_draft"
             connection.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{draft}"')
-            for command in (["migrate_schemas", "--shared", "--verbosity=0"], ["prepare_schemas"]):
+            for command in (
+                ["migrate_schemas", "--shared", "--skip-checks", "--verbosity=0"],
+                ["prepare_schemas"],
+            ):
                 migrated = subprocess.run(
                     [sys.executable, "manage.py", *command],
                     cwd=ROOT,

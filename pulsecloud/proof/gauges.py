@@ -12,7 +12,9 @@ APPS = "pulse_relay_app_sessions"
 
 
 def relay_get(path: str) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {settings.METRICS_TOKEN}"} if settings.METRICS_TOKEN else {}
+    headers = (
+        {"Authorization": f"Bearer {settings.METRICS_TOKEN}"} if settings.METRICS_TOKEN else {}
+    )
     return httpx.get(dialled(settings.RELAY_ADDR) + path, headers=headers, timeout=5.0)
 
 

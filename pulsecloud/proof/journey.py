@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.conf import settings
 from audit.actors import Actor
 from pulsecloud.proof import gauges
 from pulsecloud.proof.browser import Browser, UnexpectedAnswer
+from relay.models import RelayStatus
 from relay.phone import Phone, PhoneError
 from relay.wire import instance_id
 from tenants import invitations, lifecycle
@@ -137,7 +139,7 @@ class Journey:
         self.phone = self.connect(self.link)
         return {
             "channel": self.phone.channel,
-            "identity_fingerprint": self.phone.pairing.identity_fingerprint,
+            "identity_fingerprint": self.phone.identity_fingerprint,
             "signature": "verified",
         }
 
@@ -169,9 +171,7 @@ class Journey:
         return {"path": "/api/organisation", "status": 200, "milliseconds": round(reply.ms, 1)}
 
     def revoke(self) -> Evidence:
-        self.browser.expect(
-            204, "DELETE", f"/api/security/tokens/{self.token_id}", host=self.host
-        )
+        self.browser.expect(204, "DELETE", f"/api/security/tokens/{self.token_id}", host=self.host)
         closed = self.see_closed(REVOKED_WITHIN, "the revoked phone's socket stayed open")
         code = self.refused_code(self.link)
         if code != "AUTH_FAILED":
@@ -214,9 +214,7 @@ class Journey:
         return status
 
     def still_registered(self) -> bool:
-        """Whether the relay still holds this instance; asked of the relay, not of our records."""
-        from relay.models import RelayStatus
-
+        """Whether the runtime still reports a connection; the owner cannot ask while suspended."""
         return RelayStatus.objects.filter(
             organisation_id=self.organisation, connected=True
         ).exists()
@@ -287,8 +285,6 @@ class Journey:
 
 
 def link_part(link: str, name: str) -> str:
-    from urllib.parse import parse_qs, urlsplit
-
     return parse_qs(urlsplit(link).query)[name][0]
 
 
@@ -297,16 +293,17 @@ def until(
     seconds: float,
     otherwise: str | Callable[[], str] | None,
 ) -> Found:
-    """Looks every 20 ms until it finds something; raises UnexpectedAnswer after `seconds`.
+    """Looks, ever more slowly, until it finds something; raises UnexpectedAnswer after `seconds`.
 
     With `otherwise` None the time-out returns None instead.
     """
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.02
     while (found := look()) is None:
         if time.monotonic() > deadline:
             if otherwise is None:
                 return found  # type: ignore[return-value]
             text = otherwise() if callable(otherwise) else otherwise
             raise UnexpectedAnswer(f"{text} within {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
     return found

@@ -17,6 +17,7 @@ from rbac import tokens
 from relay import onboarding
 from tenants import links, provisioning, signup
 from tenants.models import LinkPurpose, MemberRole, Organisation, State, User
+from tenants.schemas import in_schema
 
 DEMO_LABEL = "demo"
 STAFF_EMAIL = "staff@example.test"
@@ -68,15 +69,22 @@ class Command(BaseCommand):
     def offer_pairing(self, demo: Organisation, owner: User) -> None:
         _, secret = tokens.issue(
             demo,
-            user=owner.pk,
+            user=owner,
             name="Phone paired from the terminal",
             scopes=["relay:mobile:access"],
             purpose="relay_mobile_access",
             unused_for=timedelta(minutes=10),
             actor=Actor.system("welcome"),
         )
-        link = onboarding.deep_link(demo, secret)["url"]
         say = self.stdout.write
+        try:
+            with in_schema(demo):
+                link = onboarding.prepare(demo, token=secret).pairing.link()
+        except onboarding.NotReady as not_ready:
+            say("  A phone cannot pair yet:")
+            for diagnostic in not_ready.diagnostics:
+                say(f"    {diagnostic.message}")
+            return
         say("  Pair a phone (the code dies in 10 minutes unless used):")
         say("")
         segno.make(link, error="l").terminal(self.stdout, border=2, compact=True)

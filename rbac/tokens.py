@@ -75,6 +75,11 @@ def find(secret: str) -> ApiToken | None:
     return token
 
 
+def peek(secret: str) -> ApiToken | None:
+    """As `find`, without counting as use: showing a pairing code must not keep its token alive."""
+    return _live(secret)
+
+
 def is_valid(organisation: Organisation, secret: str) -> bool:
     """Whether a phone may connect with this token now; does not count as use.
 

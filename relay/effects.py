@@ -9,12 +9,12 @@ organisation's UUID, which the tombstone keeps as well, and no data of a person.
 
 from __future__ import annotations
 
-from relay import channels, registration
+from relay import registration
 from relay.models import Registration
 from relay.server.models import BlockedInstance
 from tenants.effects import Effect
 from tenants.models import Organisation, State
-from tenants.notify import notify
+from tenants.notify import RELAY, RUNTIME, notify
 
 
 class RelayEffect(Effect):
@@ -44,15 +44,15 @@ def _block(organisation: Organisation) -> None:
         BlockedInstance.objects.get_or_create(
             instance_id=instance_id, defaults={"organisation": organisation.pk}
         )
-        notify(channels.RELAY, instance_id)
-    notify(channels.RUNTIME, str(organisation.pk))
+        notify(RELAY, instance_id)
+    notify(RUNTIME, str(organisation.pk))
 
 
 def _unblock(organisation: Organisation) -> None:
     for instance_id in _ids(organisation):
         BlockedInstance.objects.filter(instance_id=instance_id).delete()
-        notify(channels.RELAY, instance_id)
-    notify(channels.RUNTIME, str(organisation.pk))
+        notify(RELAY, instance_id)
+    notify(RUNTIME, str(organisation.pk))
 
 
 def _ids(organisation: Organisation) -> list[str]:

@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 import segno
 from django.conf import settings
 
+from rbac import mobile, tokens
 from relay.models import Registration
 from relay.status import status
 from relay.wire import addresses
 from relay.wire.pairing import SCHEMA, Pairing
-from rbac import tokens
 from tenants.models import Organisation, Runtime
 
-MOBILE_SCOPE = "relay:mobile:access"
 ERROR, WARNING = "error", "warning"
 
 
@@ -191,8 +190,8 @@ def _token(token: str) -> list[Diagnostic]:
     if not token.strip():
         message = "Send the phone's token in X-API-Token or as a bearer token."
         return [Diagnostic("auth_token_missing", ERROR, message, field="auth_token")]
-    found = tokens.find(token.strip())
-    if found is None or MOBILE_SCOPE not in found.scopes:
+    found = tokens.peek(token.strip())
+    if found is None or mobile.SCOPE not in found.scopes:
         message = "The token is unknown, revoked or not made for a phone."
         return [Diagnostic("auth_token_invalid", ERROR, message, field="auth_token")]
     return []

@@ -15,45 +15,48 @@ STALE_AFTER = timedelta(seconds=45)  # three missed heartbeats of the runtime
 
 
 def status(organisation: Organisation) -> dict[str, Any]:
-    """The body of GET /api/settings/relay/status (relay-protocol section 20).
+    """The body of GET /api/settings/relay/status (relay-protocol section 20): `seen` as JSON, where
+    empty texts are left out and times are ISO 8601 or null."""
+    facts = seen(organisation)
+    for name in ("instance_id", "last_error", "reconnect_in"):
+        if not facts[name]:
+            del facts[name]
+    for name in ("connected_at", "credential_expires_at"):
+        facts[name] = facts[name].isoformat() if facts[name] else None
+    return facts
+
+
+def seen(organisation: Organisation) -> dict[str, Any]:
+    """What is known of the connection now.
 
     `connected`, `instance_id`, `active_channels`, `last_error`, `reconnect_in` (such as `5m0s`) are
-    the contract's; empty ones of the last two are left out. Ours: `runtime` (builtin, external),
-    `credential` (lease, licence), `credential_expires_at`, `connected_at` (ISO 8601 or null) and
-    `acknowledged` (the relay has confirmed the instance id at least once).
+    the contract's. Ours: `runtime` (builtin, external), `credential` (lease, licence),
+    `credential_expires_at`, `connected_at` (datetimes or None) and `acknowledged` (the relay has
+    confirmed the instance id at least once).
     """
     registration = Registration.objects.filter(organisation=organisation).first()
     said = RelayStatus.objects.filter(organisation=organisation).first()
     now = timezone.now()
-    builtin = organisation.runtime == Runtime.BUILTIN
-    fresh = said is not None and now - said.seen_at < STALE_AFTER
-    connected = bool(
-        said and said.connected and fresh and builtin and organisation.state == State.ACTIVE
+    builtin = said if organisation.runtime == Runtime.BUILTIN else None
+    fresh = builtin is not None and now - builtin.seen_at < STALE_AFTER
+    connected = bool(builtin and builtin.connected and fresh and organisation.state == State.ACTIVE)
+    waits = (
+        (builtin.reconnect_at - now).total_seconds()
+        if builtin and builtin.reconnect_at and fresh and not connected
+        else 0.0
     )
-    body: dict[str, Any] = {
+    return {
         "connected": connected,
-        "active_channels": said.active_channels if said and connected else 0,
+        "instance_id": registration.instance_id if registration else "",
+        "active_channels": builtin.active_channels if builtin and connected else 0,
+        "last_error": "" if connected else _last_error(organisation, registration, said, fresh),
+        "reconnect_in": duration(waits) if waits > 0 else "",
         "runtime": organisation.runtime,
-        "acknowledged": bool(builtin and said and said.connected_at),
-        "credential": said.credential if said and builtin else "",
-        "credential_expires_at": _iso(said.credential_expires_at) if said and builtin else None,
-        "connected_at": _iso(said.connected_at) if said and connected else None,
+        "acknowledged": bool(builtin and builtin.connected_at),
+        "credential": builtin.credential if builtin else "",
+        "credential_expires_at": builtin.credential_expires_at if builtin else None,
+        "connected_at": builtin.connected_at if builtin and connected else None,
     }
-    if registration is not None:
-        body["instance_id"] = registration.instance_id
-    error = _last_error(organisation, registration, said, fresh=fresh)
-    if error and not connected:
-        body["last_error"] = error
-    if (
-        said
-        and builtin
-        and fresh
-        and not connected
-        and said.reconnect_at
-        and said.reconnect_at > now
-    ):
-        body["reconnect_in"] = duration((said.reconnect_at - now).total_seconds())
-    return body
 
 
 def duration(seconds: float) -> str:
@@ -70,7 +73,6 @@ def _last_error(
     organisation: Organisation,
     registration: Registration | None,
     said: RelayStatus | None,
-    *,
     fresh: bool,
 ) -> str:
     if organisation.runtime != Runtime.BUILTIN:
@@ -80,7 +82,3 @@ def _last_error(
     if said is None or not fresh:
         return "the runtime has not reported lately"
     return said.last_error
-
-
-def _iso(moment: Any) -> str | None:
-    return moment.isoformat() if moment else None

@@ -173,6 +173,13 @@ class TenantAPIView(APIView):
         """The request's JSON object; see tenants.bodies.json_object."""
         return bodies.json_object(self.knock.request, limit=self.body_limit, known=known)
 
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        """A handler may refuse as the checks do."""
+        if isinstance(exc, Refused):
+            return self.refusal(exc)
+        answer: HttpResponse = super().handle_exception(exc)
+        return answer
+
     def refusal(self, refused: Refused) -> HttpResponse:
         if isinstance(refused.body, HttpResponse):
             return refused.body

@@ -1,0 +1,123 @@
+"""Pages of an organisation's host: whether phones reach it, pairing one, and the paired ones."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from billing.models import BillingState, Subscription
+from rbac import authorizer, mobile, tokens
+from rbac.api import UNUSED_FOR, actor_of
+from relay import onboarding
+from relay.models import Registration
+from relay.status import seen
+from tenants.door import Knock, Refused, requires, tenant_page
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@require_safe
+@tenant_page
+@requires("read", "organisation")
+def organisation_page(request: HttpRequest, knock: Knock) -> HttpResponse:
+    """The first page: is it reachable, and from which phones."""
+    organisation = knock.known_organisation
+    billing = BillingState.objects.filter(organisation=organisation).first()
+    on_trial = billing is not None and billing.subscription_state == Subscription.TRIAL
+    context = {
+        "organisation": organisation,
+        "membership": knock.membership,
+        "trial_ends_at": billing.trial_ends_at if billing and on_trial else None,
+        "devices": tokens.listed(purpose=mobile.PURPOSE),
+        "may_pair": may(knock, "write", "settings"),
+        "relay": seen(organisation),
+        "registration": Registration.objects.filter(organisation=organisation).first(),
+    }
+    return render(request, "relay/organisation.html", context)
+
+
+@require_POST
+@tenant_page
+@requires("write", "settings", capability="relay")
+def pair(request: HttpRequest, knock: Knock) -> HttpResponse:
+    """Mints the clicker's own token for a phone and shows its code, this once.
+
+    A POST, so that no link, preview or back button mints one; unused for 10 minutes it dies. When
+    a phone could not pair now, no token is left behind.
+    """
+    organisation, user = knock.known_organisation, knock.known_user
+    name = " ".join(request.POST.get("name", "").split())[:120] or f"Phone of {user}"[:120]
+    actor = actor_of(knock)
+    device, secret = tokens.issue(
+        organisation,
+        user=user,
+        name=name,
+        scopes=[mobile.SCOPE],
+        purpose=mobile.PURPOSE,
+        unused_for=UNUSED_FOR,
+        actor=actor,
+    )
+    try:
+        ready = onboarding.prepare(organisation, token=secret)
+    except onboarding.NotReady as not_ready:
+        tokens.revoke(organisation, device.pk, actor=actor, reason="onboarding is not ready")
+        for diagnostic in not_ready.diagnostics:
+            if diagnostic.severity == onboarding.ERROR:
+                messages.error(request, diagnostic.message)
+        return HttpResponseRedirect("/")
+    link = ready.pairing.link()
+    context = {
+        "organisation": organisation,
+        "device": device,
+        "deep_link": link,
+        "qr": onboarding.svg(link).decode(),
+        "registration": Registration.objects.get(organisation=organisation),
+        "diagnostics": ready.diagnostics,
+        "loopback": urlsplit(ready.pairing.relay_url).hostname in _LOOPBACK,
+    }
+    return render(request, "relay/pair.html", context, headers={"Cache-Control": "no-store"})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@tenant_page
+@requires("read", "settings", capability="relay")
+def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
+    """GET lists the paired phones; POST {token} shuts one out at once."""
+    organisation = knock.known_organisation
+    may_write = may(knock, "write", "settings")
+    if request.method == "POST":
+        if not may_write:
+            raise Refused(403, "forbidden", "Your role cannot remove phones.")
+        return _revoke(request, knock)
+    context = {
+        "organisation": organisation,
+        "devices": tokens.listed(purpose=mobile.PURPOSE),
+        "may_pair": may_write,
+        "may_revoke": may_write,
+    }
+    return render(request, "relay/devices.html", context)
+
+
+def may(knock: Knock, action: str, resource: str) -> bool:
+    """Whether the person may also do this; pages hide what they may not."""
+    person = knock.known_user.pk
+    return authorizer.decide(authorizer.grants_of(person), action, resource, {"user": str(person)})
+
+
+def _revoke(request: HttpRequest, knock: Knock) -> HttpResponse:
+    try:
+        token_id = UUID(request.POST.get("token", ""))
+        known = any(token.pk == token_id for token in tokens.listed(purpose=mobile.PURPOSE))
+        if not known:
+            raise tokens.TokenMissing(str(token_id))
+        device = tokens.revoke(knock.known_organisation, token_id, actor=actor_of(knock))
+    except (ValueError, tokens.TokenMissing):
+        messages.error(request, "That phone is not paired any more.")
+    else:
+        messages.success(request, f"{device.name} is removed and shut out.")
+    return HttpResponseRedirect("/devices")

@@ -151,14 +151,14 @@ else:
 
 SHARED_APPS = [
     "pulsecloud",
-    "unfold",  # before django_tenants, or its pages render bare
+    "unfold.apps.BasicAppConfig",  # before django_tenants, or its pages render bare
     "django_tenants",
     "tenants",
     "audit",
     "billing",
     "relay",
     "relay.server",
-    "django.contrib.admin",
+    "pulsecloud.apps.StaffAdminConfig",  # django.contrib.admin with our own site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -287,7 +287,7 @@ LANGUAGE_CODE = "en-gb"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": ["tenants.door.Undeclared"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.undeclared.Undeclared"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "tenants.problems.handle",

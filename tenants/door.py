@@ -21,8 +21,6 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 from django.utils.module_loading import import_string
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tenants import bodies, problems
@@ -107,13 +105,6 @@ class Refused(Exception):
 def unauthenticated() -> Refused:
     """The one answer to no credentials, wrong ones, and an organisation that is not there."""
     return Refused(401, "authentication_required", "Sign in, or send an API token.")
-
-
-class Undeclared(BasePermission):
-    """Default of every REST framework view: one that says nothing lets nobody in."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return False
 
 
 def requires(

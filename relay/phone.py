@@ -125,7 +125,7 @@ class Phone:
         try:
             self.identity_fingerprint = identity.fingerprint(paired.identity_public_key)
         except IdentityError as wrong:
-            raise PhoneError("LINK_INVALID", f"{str(wrong).capitalize()}.") from None
+            raise PhoneError("LINK_INVALID", _sentence(wrong)) from None
         self.timeout = timeout
         self.channel = 0
         self.timings: Timings | None = None
@@ -139,7 +139,7 @@ class Phone:
         try:
             return cls(pairing.parse(link), timeout=timeout)
         except PairingError as wrong:
-            raise PhoneError("LINK_INVALID", f"{str(wrong).capitalize()}.") from None
+            raise PhoneError("LINK_INVALID", _sentence(wrong)) from None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -283,7 +283,7 @@ class Phone:
         except SealingError as wrong:
             await self._give_up("TAMPERED", f"A message failed its check: {wrong.code}.")
         except proxy.ProxyError as wrong:
-            await self._give_up("PROTOCOL_ERROR", f"{str(wrong).capitalize()}.")
+            await self._give_up("PROTOCOL_ERROR", _sentence(wrong))
 
     async def _expect(self, kind: FrameType) -> Frame:
         while True:
@@ -342,3 +342,8 @@ class Phone:
     async def _give_up(self, code: str, what: str) -> NoReturn:
         await self.close()
         raise PhoneError(code, what) from None
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
+from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
@@ -30,7 +31,7 @@ from relay.wire.frames import (
 class RawSocket:
     """One WebSocket. Everything that waits gives up after `seconds` with TimeoutError."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self.socket = socket
 
     @classmethod

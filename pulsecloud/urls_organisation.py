@@ -6,4 +6,5 @@ urlpatterns = [
     path("", include("tenants.urls_organisation")),
     path("", include("rbac.urls_organisation")),
     path("", include("relay.urls_organisation")),
+    path("", include("rbac.urls_elsewhere")),  # last: every other /api/ address
 ]

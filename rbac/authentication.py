@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
 from rbac import tokens
+from rbac.models import ApiToken
 from tenants.door import Knock, Refused, unauthenticated
 from tenants.models import Organisation, User
 from tenants.schemas import SchemaMissing, in_schema
@@ -46,7 +47,7 @@ def _by_token(knock: Knock, secret: str) -> None:
     knock.user, knock.token = user, token
 
 
-def _find(organisation: Organisation, secret: str) -> tokens.ApiToken | None:
+def _find(organisation: Organisation, secret: str) -> ApiToken | None:
     try:
         with in_schema(organisation):
             return tokens.find(secret)
@@ -59,18 +60,23 @@ def _find(organisation: Organisation, secret: str) -> tokens.ApiToken | None:
 
 
 def _by_session(knock: Knock) -> None:
+    # The session is read also where there is no organisation: that sets Vary, which callers see.
     user = getattr(knock.request, "user", None)
-    if knock.organisation is None or not isinstance(user, User) or not user.is_active:
-        # request.user is lazy: isinstance looks through it.
+    pk = user.pk if isinstance(user, User) and user.is_active else None  # user is lazy
+    if pk is None or knock.organisation is None:
         raise unauthenticated()
     if knock.is_api and knock.request.method not in _SAFE:
         _enforce_csrf(knock.request)
-    knock.user = User.objects.get(pk=user.pk)
+    knock.user = User.objects.get(pk=pk)
+
+
+def _answer(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
 
 
 def _enforce_csrf(request: HttpRequest) -> None:
     """Only session callers carry credentials that a browser sends by itself (section 1.3)."""
-    check = CSRFCheck(lambda _request: HttpResponse())
+    check = CSRFCheck(_answer)
     check.process_request(request)
-    if check.process_view(request, lambda: None, (), {}) is not None:
+    if check.process_view(request, _answer, (), {}) is not None:
         raise Refused(403, "csrf_failure", "The CSRF token is missing or wrong.")

@@ -5,6 +5,7 @@ A matching deny beats every allow, in whatever role it stands; what nothing allo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from django.db import connection
 from rbac import mobile
 from rbac.models import Assignment, Permission, Role
 from tenants.door import Knock, Refused
+from tenants.schemas import in_schema
 
 ACTIONS = ("read", "write", "delete", "admin", "plan", "approve", "execute")
 MAX_DEPTH = 10  # of parents above an assigned role
@@ -56,7 +58,8 @@ def grants_of(user_id: UUID) -> list[Grant]:
     with connection.cursor() as cursor:
         cursor.execute(_GRANTS, {"user": user_id, "depth": MAX_DEPTH})
         rows = cursor.fetchall()
-    return [Grant(*row) for row in rows]
+    # Django has the driver hand over JSON as text.
+    return [Grant(a, r, effect, json.loads(conditions)) for a, r, effect, conditions in rows]
 
 
 def permitted(knock: Knock) -> None:
@@ -68,7 +71,9 @@ def permitted(knock: Knock) -> None:
         elif not {f"{required.resource}:{required.action}", "*"} & set(knock.token.scopes):
             raise _forbidden(knock)
     attributes = {**knock.attributes, "user": str(user.pk)}
-    if not decide(grants_of(user.pk), required.action, required.resource, attributes):
+    with in_schema(knock.known_organisation):
+        grants = grants_of(user.pk)
+    if not decide(grants, required.action, required.resource, attributes):
         raise _forbidden(knock)
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
@@ -156,15 +156,15 @@ class TenantAPIView(APIView):
 
     @classmethod
     def handled_methods(cls) -> list[str]:
-        """GET, POST and so on that this view has a handler for, HEAD and OPTIONS excepted."""
-        names = [n for n in cls.http_method_names if n not in ("options", "head")]
-        return [name.upper() for name in names if hasattr(cls, name)]
+        """The HTTP methods that this view has a handler for; HEAD comes with GET."""
+        names = [n.upper() for n in cls.http_method_names if n != "options" and hasattr(cls, n)]
+        return [*names, "HEAD"] if "GET" in names else names
 
     def body(self, *, known: frozenset[str] | None = None) -> dict[str, Any]:
         """The request's JSON object; see tenants.bodies.json_object."""
         return bodies.json_object(self.knock.request, limit=self.body_limit, known=known)
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         """A handler may refuse as the checks do."""
         if isinstance(exc, Refused):
             return self.refusal(exc)
@@ -177,7 +177,7 @@ class TenantAPIView(APIView):
         extra = refused.body or {}
         if self.by_contract:
             body = {"error": refused.code, "message": refused.message, **extra}
-            answer: HttpResponse = problems.JsonResponse(body, status=refused.status)
+            answer: HttpResponse = JsonResponse(body, status=refused.status)
         else:
             answer = problems.response(refused.status, refused.code, refused.message, **extra)
         if refused.status == 401:
@@ -202,8 +202,8 @@ def tenant_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         except Refused as refused:
             answer = _refused_page(request, refused)
         except problems.Problem as problem:
-            refused = Refused(problem.status, problem.code, problem.detail or problem.title)
-            answer = _refused_page(request, refused)
+            why = problem.detail or problem.title
+            answer = _refused_page(request, Refused(problem.status, problem.code, why))
         except (DatabaseError, SchemaError):
             log.exception("the organisation cannot be read")
             answer = unavailable()

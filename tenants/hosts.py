@@ -22,7 +22,6 @@ from django.http.request import split_domain_port
 
 from tenants.models import LABEL, Organisation, State
 from tenants.sessions import HOST_KEY, SessionStore
-from tenants.sessions import HOST_KEY, SessionStore
 
 # Names that could be taken for the platform's own; never given out.
 RESERVED_LABELS = frozenset(
@@ -189,7 +188,7 @@ class HostMiddleware:
         request.organisation_label = label = label_of(host)  # type: ignore[attr-defined]
         request.organisation = None  # type: ignore[attr-defined]
         if label is not None:
-            request.urlconf = settings.TENANT_URLCONF  # type: ignore[attr-defined]
+            request.urlconf = settings.TENANT_URLCONF
             try:
                 request.organisation = organisation_at(label)  # type: ignore[attr-defined]
             except DatabaseError:

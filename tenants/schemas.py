@@ -14,6 +14,8 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
@@ -100,7 +102,7 @@ def drop_schema(name: str) -> bool:
     Raises SchemaInUse while an active, suspended or pending-deletion organisation owns it: purge
     and undo change the state first, so nothing else can take a customer's data with it (F24).
     """
-    if connection.schema_name == _checked(name):
+    if _wrapper().schema_name == _checked(name):
         raise SchemaError("This connection is in the schema that it should drop.")
     with transaction.atomic():
         if Organisation.objects.filter(schema_name=name, state__in=_LIVING).exists():
@@ -140,7 +142,7 @@ def tenant_migrations(loader: MigrationLoader) -> list[tuple[str, str]]:
 def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
     """The switch itself. All its state is in locals, and it goes back whatever happened."""
     name = _checked(name)
-    wrapper = connections["default"]
+    wrapper = _wrapper()
     before, included = wrapper.schema_name, wrapper.include_public_schema
     thread = threading.get_ident()
     if before not in (PUBLIC, name):
@@ -159,6 +161,11 @@ def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
             raise SynchronousOnlyOperation("A schema was entered and left on different threads.")
 
 
+def _wrapper() -> Any:
+    """This thread's connection, as django-tenants' backend extends it."""
+    return connections["default"]
+
+
 def _assert_arrived(name: str, expected: list[str]) -> None:
     """A missing schema is skipped by PostgreSQL without a word, so look (F06)."""
     with connection.cursor() as cursor:
@@ -170,7 +177,7 @@ def _assert_arrived(name: str, expected: list[str]) -> None:
         raise SchemaMissing(name)
 
 
-def _refuse_async(frame: object) -> None:
+def _refuse_async(frame: FrameType | None) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -181,10 +188,10 @@ def _refuse_async(frame: object) -> None:
     # then whoever called __enter__ is the thread pool itself. A whole function that enters and
     # leaves on one thread is fine.
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")  # type: ignore[attr-defined]
+        module = str(frame.f_globals.get("__name__", ""))
         if module != "contextlib":
             break
-        frame = frame.f_back  # type: ignore[attr-defined]
+        frame = frame.f_back
     else:
         return
     if module.startswith(_THREAD_POOLS):

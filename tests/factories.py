@@ -18,8 +18,8 @@ from tenants import schemas
 from tenants.hosts import instance_host
 from tenants.models import (
     Domain,
-    Membership,
     MemberRole,
+    Membership,
     Organisation,
     State,
     StepRecord,

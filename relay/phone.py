@@ -301,7 +301,7 @@ class Phone:
                 async with asyncio.timeout(seconds):
                     raw = await socket.recv()
                 frame = decode(raw if isinstance(raw, bytes) else b"")
-                if frame.type is FrameType.PING:
+                if frame.type is FrameType.PING and self.channel:
                     await self._send(PONG)
                 elif frame.type is FrameType.ERROR:
                     error = parse(Error, frame.payload)

@@ -62,6 +62,9 @@ WEB_WORKERS = ENV.integer(
 WEB_THREADS = ENV.integer(
     "PULSECLOUD_WEB_THREADS", 8, least=1, most=64, help="Requests at a time in each of them."
 )
+WORKER_CONCURRENCY = ENV.integer(
+    "PULSECLOUD_WORKER_CONCURRENCY", 4, least=1, most=64, help="Jobs that a worker runs at a time."
+)
 
 # --- secrets -------------------------------------------------------------------------------------
 
@@ -262,6 +265,7 @@ SESSION_COOKIE_AGE = 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "pulsecloud_session"
+SESSION_ENGINE = "tenants.sessions"
 
 # --- web -----------------------------------------------------------------------------------------
 
@@ -304,6 +308,17 @@ SIGNUPS_PER_MAIL_PER_HOUR = ENV.integer(
     3,
     least=1,
     help="Sign-up and sign-in mails per mailbox and hour.",
+)
+SIGNUP_LINK_LIFE = ENV.seconds(
+    "PULSECLOUD_SIGNUP_LINK_LIFE", "24h",
+    help="How long a sign-up waits for its mailbox to be proved; then its label is free again.",
+)  # fmt: skip
+PROVISIONING_ATTEMPTS = ENV.integer(
+    "PULSECLOUD_PROVISIONING_ATTEMPTS", 5, least=1, most=50,
+    help="Attempts at setting up an organisation before all of it is undone.",
+)  # fmt: skip
+PROVISIONING_PAUSE = ENV.seconds(
+    "PULSECLOUD_PROVISIONING_PAUSE", "1s", help="Before the second attempt; doubles each time."
 )
 TRIAL_DAYS = ENV.integer("PULSECLOUD_TRIAL_DAYS", 14, least=1, help="Length of a trial.")
 

@@ -1,0 +1,1 @@
+"""The staff admin: every page that operators use, over all rooms."""

@@ -1,0 +1,86 @@
+"""What stands on an organisation's page beside its own fields."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from billing.models import Lease, RefreshToken
+from pulsecloud.staff import badges
+from pulsecloud.staff.base import StaffInline, ago, code, link
+from tenants.models import Membership, StepRecord, StepStatus
+
+
+class StepInline(StaffInline):
+    model = StepRecord
+    verbose_name_plural = "provisioning steps"
+    fields = readonly_fields = ("step", "outcome", "attempt", "took", "error", "when")
+
+    @admin.display(description="outcome")
+    def outcome(self, step: StepRecord) -> str:
+        tones = {StepStatus.DONE: badges.GOOD, StepStatus.FAILED: badges.BAD}
+        return badges.badge(step.status, tones.get(StepStatus(step.status), badges.QUIET))
+
+    @admin.display(description="took")
+    def took(self, step: StepRecord) -> str:
+        return f"{step.seconds * 1000:.0f} ms"
+
+    @admin.display(description="when")
+    def when(self, step: StepRecord) -> str:
+        return ago(step.at)
+
+
+class MembershipInline(StaffInline):
+    model = Membership
+    verbose_name_plural = "people"
+    fields = readonly_fields = ("person", "role", "since")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("user").order_by("added_at")
+
+    @admin.display(description="person")
+    def person(self, membership: Membership) -> str:
+        address = reverse("admin:tenants_user_change", args=[membership.user_id])
+        return link(address, str(membership.user))
+
+    @admin.display(description="since")
+    def since(self, membership: Membership) -> str:
+        return ago(membership.added_at)
+
+
+class LeaseInline(StaffInline):
+    model = Lease
+    verbose_name_plural = "last leases"
+    fields = readonly_fields = ("issued", "issued_for", "expires", "plan_version", "key")
+
+    @admin.display(description="issued")
+    def issued(self, lease: Lease) -> str:
+        return ago(lease.issued_at)
+
+    @admin.display(description="expires")
+    def expires(self, lease: Lease) -> str:
+        return ago(lease.expires_at)
+
+    @admin.display(description="signed with")
+    def key(self, lease: Lease) -> str:
+        return code(lease.kid)
+
+
+class RefreshTokenInline(StaffInline):
+    model = RefreshToken
+    verbose_name_plural = "refresh tokens of an external runtime"
+    fields = readonly_fields = ("issued", "used", "revoked")
+
+    @admin.display(description="issued")
+    def issued(self, token: RefreshToken) -> str:
+        return ago(token.issued_at)
+
+    @admin.display(description="last used")
+    def used(self, token: RefreshToken) -> str:
+        return ago(token.last_refreshed_at)
+
+    @admin.display(description="revoked")
+    def revoked(self, token: RefreshToken) -> str:
+        return ago(token.revoked_at)

@@ -1,0 +1,298 @@
+"""Organisations: what they are, whether phones reach them, what is paid for, and what went wrong."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from audit.models import Event
+from billing import plans
+from pulsecloud.staff import badges, filters, organisation_verbs, proofs, verbs
+from pulsecloud.staff.base import DASH, StaffAdmin, ago, code, exactly, two_lines
+from pulsecloud.staff.organisation_inlines import (
+    LeaseInline,
+    MembershipInline,
+    RefreshTokenInline,
+    StepInline,
+)
+from tenants.models import Organisation
+
+EVENTS_SHOWN: Final = 10
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(StaffAdmin):
+    list_display = ("name", "state_now", "relay_now", "billing_now", "owner", "since")
+    list_display_links = ("name",)
+    list_select_related = ("registration", "relay_status", "billing")
+    list_filter = (
+        filters.WhichOnes,
+        filters.CanPhonesReachIt,
+        filters.IsItStuck,
+        filters.IsItPaidFor,
+        "state",
+        "runtime",
+    )
+    search_fields = ("label", "display_name", "owner_email")
+    search_help_text = "Label, name, owner's address, or the whole id"
+    ordering = ("-created_at",)
+    list_before_template = "staff/last_proof.html"
+    change_form_after_template = "staff/organisation_events.html"
+    actions = ("suspend_chosen", "lift_chosen", "provision_chosen")
+    actions_detail = ("suspend", "lift", "provision")
+    inlines = (StepInline, MembershipInline, LeaseInline, RefreshTokenInline)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("display_name", "state_now"),
+                    ("label", "organisation_id"),
+                    ("host", "owner_email"),
+                    ("created", "provisioned"),
+                )
+            },
+        ),
+        (
+            "Can phones reach it?",
+            {
+                "fields": (
+                    ("relay_now", "relay_error"),
+                    ("instance", "fingerprint"),
+                    ("credential", "connected_since"),
+                    ("phones", "runtime_now"),
+                )
+            },
+        ),
+        (
+            "What is paid for?",
+            {"fields": (("billing_now", "plan"), ("trial_ends", "capabilities"))},
+        ),
+        (
+            "What went wrong, and who stopped it?",
+            {
+                "fields": (
+                    ("failure_text", "attempts"),
+                    ("suspended", "suspend_reason_text"),
+                    ("deletion", "deleted"),
+                )
+            },
+        ),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        return [name for _, part in self.fieldsets for row in part["fields"] for name in row]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        whole_id = _uuid(search_term)
+        if whole_id is not None:
+            return queryset.filter(pk=whole_id), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        more = {"last_proof": proofs.last()} if request.method == "GET" else {}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        events = Event.objects.filter(organisation=_uuid(object_id)).order_by("-id")
+        more = {
+            "events": events[:EVENTS_SHOWN],
+            "all_events": reverse("admin:audit_event_changelist")
+            + "?"
+            + urlencode({"q": object_id}),
+        }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
+    # --- columns and fields ---------------------------------------------------------------------
+
+    @admin.display(description="organisation", ordering="label")
+    def name(self, organisation: Organisation) -> str:
+        return two_lines(organisation.display_name, organisation.label)
+
+    @admin.display(description="state", ordering="state")
+    def state_now(self, organisation: Organisation) -> str:
+        return badges.of_state(organisation)
+
+    @admin.display(description="relay", ordering="relay_status__connected")
+    def relay_now(self, organisation: Organisation) -> str:
+        return badges.of_relay(organisation)
+
+    @admin.display(description="subscription", ordering="billing__subscription_state")
+    def billing_now(self, organisation: Organisation) -> str:
+        return badges.of_billing(getattr(organisation, "billing", None))
+
+    @admin.display(description="owner", ordering="owner_email")
+    def owner(self, organisation: Organisation) -> str:
+        return organisation.owner_email
+
+    @admin.display(description="created", ordering="created_at")
+    def since(self, organisation: Organisation) -> str:
+        return ago(organisation.created_at)
+
+    @admin.display(description="id")
+    def organisation_id(self, organisation: Organisation) -> str:
+        return code(str(organisation.pk))
+
+    @admin.display(description="host")
+    def host(self, organisation: Organisation) -> str:
+        return code(organisation.instance_host)
+
+    @admin.display(description="asked for")
+    def created(self, organisation: Organisation) -> str:
+        return exactly(organisation.created_at)
+
+    @admin.display(description="provisioned")
+    def provisioned(self, organisation: Organisation) -> str:
+        return exactly(organisation.provisioned_at)
+
+    @admin.display(description="last error")
+    def relay_error(self, organisation: Organisation) -> str:
+        return badges.relay_words(organisation)[2] or DASH
+
+    @admin.display(description="instance id")
+    def instance(self, organisation: Organisation) -> str:
+        return code(_of(organisation, "registration", "instance_id"))
+
+    @admin.display(description="identity fingerprint")
+    def fingerprint(self, organisation: Organisation) -> str:
+        return code(_of(organisation, "registration", "identity_fingerprint"))
+
+    @admin.display(description="credential")
+    def credential(self, organisation: Organisation) -> str:
+        kind = _of(organisation, "relay_status", "credential")
+        return two_lines(kind, "") if kind else DASH
+
+    @admin.display(description="connected since")
+    def connected_since(self, organisation: Organisation) -> str:
+        return exactly(_of(organisation, "relay_status", "connected_at", None))
+
+    @admin.display(description="phones connected")
+    def phones(self, organisation: Organisation) -> str:
+        return str(_of(organisation, "relay_status", "active_channels", 0))
+
+    @admin.display(description="runtime")
+    def runtime_now(self, organisation: Organisation) -> str:
+        return organisation.get_runtime_display()
+
+    @admin.display(description="plan")
+    def plan(self, organisation: Organisation) -> str:
+        return plans.plan_name(_of(organisation, "billing", "plan_version"))
+
+    @admin.display(description="trial ends")
+    def trial_ends(self, organisation: Organisation) -> str:
+        return exactly(_of(organisation, "billing", "trial_ends_at", None))
+
+    @admin.display(description="capabilities")
+    def capabilities(self, organisation: Organisation) -> str:
+        return ", ".join(_of(organisation, "billing", "capabilities", [])) or DASH
+
+    @admin.display(description="why provisioning failed")
+    def failure_text(self, organisation: Organisation) -> str:
+        return organisation.failure or DASH
+
+    @admin.display(description="provisioning attempts")
+    def attempts(self, organisation: Organisation) -> str:
+        return str(organisation.attempts)
+
+    @admin.display(description="suspended")
+    def suspended(self, organisation: Organisation) -> str:
+        return exactly(organisation.suspended_at)
+
+    @admin.display(description="suspended by, and why")
+    def suspend_reason_text(self, organisation: Organisation) -> str:
+        if not organisation.suspended_by:
+            return DASH
+        return f"{organisation.get_suspended_by_display()}: {organisation.suspend_reason or DASH}"
+
+    @admin.display(description="deletion asked for")
+    def deletion(self, organisation: Organisation) -> str:
+        return exactly(organisation.deletion_requested_at)
+
+    @admin.display(description="deleted")
+    def deleted(self, organisation: Organisation) -> str:
+        return exactly(organisation.deleted_at)
+
+    # --- verbs ----------------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """Only what applies now."""
+        organisation = self.get_object(request, str(object_id))
+        if organisation is None:
+            return []
+        fit = {
+            f"tenants_organisation_{verb.name}"
+            for verb in organisation_verbs.ALL
+            if not verb.unfit(organisation) and verbs.allowed(request, verb)
+        }
+        offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [each for each in offered if each.action_name in fit]
+
+    def has_verb_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return verbs.allowed(request, organisation_verbs.SUSPEND)
+
+    @action(description="Suspend", icon="pause_circle", variant=ActionVariant.DANGER)
+    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_about_one(request, organisation_verbs.SUSPEND, object_id)
+
+    @action(description="Lift suspension", icon="play_circle", variant=ActionVariant.PRIMARY)
+    def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_about_one(request, organisation_verbs.LIFT, object_id)
+
+    @action(description="Provision again", icon="replay", variant=ActionVariant.PRIMARY)
+    def provision(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_about_one(request, organisation_verbs.PROVISION_AGAIN, object_id)
+
+    @admin.action(description="Suspend", permissions=["verb"])
+    def suspend_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self._ask_about_chosen(request, organisation_verbs.SUSPEND, queryset)
+
+    @admin.action(description="Lift suspension", permissions=["verb"])
+    def lift_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self._ask_about_chosen(request, organisation_verbs.LIFT, queryset)
+
+    @admin.action(description="Provision again", permissions=["verb"])
+    def provision_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self._ask_about_chosen(request, organisation_verbs.PROVISION_AGAIN, queryset)
+
+    def _ask_about_one(
+        self, request: HttpRequest, verb: verbs.Verb, object_id: str
+    ) -> HttpResponse:
+        organisation = self.get_object(request, object_id)
+        if organisation is None:
+            raise Http404
+        if not verbs.allowed(request, verb):
+            raise PermissionDenied
+        back = reverse("admin:tenants_organisation_change", args=[organisation.pk])
+        return verbs.confirm(self, request, verb, [organisation], back)
+
+    def _ask_about_chosen(
+        self, request: HttpRequest, verb: verbs.Verb, queryset: QuerySet[Any]
+    ) -> HttpResponse:
+        chosen = list(queryset[: verbs.AT_ONCE + 1])
+        return verbs.confirm(self, request, verb, chosen, request.get_full_path())
+
+
+def _of(organisation: Organisation, relation: str, field: str, default: Any = "") -> Any:
+    """A field of a one-to-one row that may be missing."""
+    return getattr(getattr(organisation, relation, None), field, default)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError:
+        return None

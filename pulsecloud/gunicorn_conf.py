@@ -17,6 +17,7 @@ bind = [f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"]
 worker_class = "gthread"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
+preload_app = True  # the code is loaded once; workers share its memory
 # Restart now and then: the relation cache of a long-lived database connection only grows (F26).
 max_requests = 20_000
 max_requests_jitter = 2_000
@@ -29,7 +30,7 @@ limit_request_fields = 100
 forwarded_allow_ips = ""  # X-Forwarded-* is judged by TRUSTED_PROXIES, in one place
 
 
-class StructuredLogger(Logger):  # type: ignore[misc]
+class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     """Gunicorn's own lines through the root logger; requests are logged by our middleware."""
 
     def setup(self, cfg: Any) -> None:

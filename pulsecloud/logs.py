@@ -26,6 +26,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Chatty below warning, and what they say at info is said by our own lines.
 QUIET = (
     "procrastinate.blueprints",
+    "procrastinate.periodic",
     "httpx",
     "httpcore",
     "websockets",

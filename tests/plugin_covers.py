@@ -7,6 +7,7 @@ An id counts only when a test that claims it ran and passed; skipped and xfailed
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> object:  # type: ignore[misc]
-    outcome = yield
-    report = outcome.get_result()
-    ids = [i for marker in item.iter_markers("covers") for i in marker.args]
-    report.user_properties.append((_KEY, ids)) if ids and report.when == "call" else None
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    ids = [str(i) for marker in item.iter_markers("covers") for i in marker.args]
+    if ids and report.when == "call":
+        report.user_properties.append((_KEY, ids))
+    return report
 
 
 class Collector:
@@ -37,7 +41,8 @@ class Collector:
         self.failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        ids = [i for key, value in report.user_properties if key == _KEY for i in value]
+        claims = [v for key, v in report.user_properties if key == _KEY and isinstance(v, list)]
+        ids = [str(each) for claim in claims for each in claim]
         if report.failed:
             self.failed.add(report.nodeid)
         elif report.when == "call" and report.passed and not hasattr(report, "wasxfail"):

@@ -6,6 +6,8 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -117,6 +119,18 @@ class Organisation(models.Model):
     retention_days = models.PositiveIntegerField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     failure = models.TextField(blank=True, help_text="Why the last provisioning attempt failed.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Provisioning runs since the mailbox was proved."
+    )
+    # The seat that let the request through; given back when the mailbox is never proved.
+    invitation = models.ForeignKey(
+        "Invitation",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="organisations",
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -242,6 +256,22 @@ class Link(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_purpose_display()} until {self.expires_at:%Y-%m-%d %H:%M}"
+
+
+class Session(AbstractBaseSession):
+    """A signed-in browser, valid on one host only; found by person and host to be ended at once."""
+
+    user = models.UUIDField(null=True, db_index=True)
+    host = models.CharField(max_length=253, blank=True, db_index=True)
+
+    class Meta:
+        verbose_name = "session"
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        from tenants.sessions import SessionStore
+
+        return SessionStore
 
 
 class OutboxMail(models.Model):

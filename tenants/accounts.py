@@ -1,0 +1,128 @@
+"""People's accounts: how they come to be, sign in, and get mail (design section 6)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.contrib.auth import login
+from django.core.mail import EmailMessage
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from tenants import addresses, limits, links, locks, mail
+from tenants.models import LinkPurpose, MemberRole, Organisation, User
+from tenants.states import ENDED
+
+# hosted-contract section 4.1
+LINK_MINUTES: Final = 15
+_BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+class SignInRefused(Exception):
+    """This person may not sign in by a link: the account is closed."""
+
+
+def find(email: str) -> User | None:
+    return User.objects.filter(email__iexact=email.strip()).first()
+
+
+def lock_mailbox(email: str) -> None:
+    """Sign-ups and proofs of one mailbox go one after the other, until the transaction ends."""
+    locks.wait(f"mailbox:{email.lower()}")
+
+
+def find_or_create_proved(email: str) -> User:
+    """The person of a mailbox that was just proved, in the caller's transaction.
+
+    A new person has no password: they sign in by links until they set one.
+    """
+    lock_mailbox(email)
+    user = find(email)
+    if user is None:
+        user = User(email=email.strip())
+        user.set_unusable_password()
+    if user.email_verified_at is None:
+        user.email_verified_at = timezone.now()
+    user.save()
+    return user
+
+
+def owned_by(user: User) -> Organisation | None:
+    """The newest organisation that this person owns, ended ones left out."""
+    return (
+        Organisation.objects.filter(memberships__user=user, memberships__role=MemberRole.OWNER)
+        .exclude(state__in=ENDED)
+        .order_by("-memberships__added_at")
+        .first()
+    )
+
+
+def made_by_sign_up(user: User) -> bool:
+    """Nobody but a sign-up ever touched this account: no staff rights, no password of its own."""
+    return not (user.is_staff or user.is_superuser or user.has_usable_password())
+
+
+def sign_in_link(user: User, *, target: str = "/", minutes: int = LINK_MINUTES) -> str:
+    """The address of a single-use link that signs this person in on the base domain."""
+    token = links.mint(
+        purpose=LinkPurpose.SIGN_IN, user=user, target=target, life=timedelta(minutes=minutes)
+    )
+    return addresses.on_base(f"/sign-in/{token}")
+
+
+def mail_allowed(email: str) -> bool:
+    """Counts one mail with a link to this mailbox (contract section 8.2); False when over.
+
+    Call it outside a transaction.
+    """
+    return limits.allow(
+        "link-mail", email.lower(), limit=settings.SIGNUPS_PER_MAIL_PER_HOUR, seconds=3600
+    )
+
+
+def sign_in(request: HttpRequest, user: User) -> None:
+    """Starts a session on this request's host. Raises SignInRefused for a closed account."""
+    if not user.is_active:
+        raise SignInRefused
+    login(request, user, backend=_BACKEND)
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """allauth's pages with our rules: no sign-up there, mail through the outbox, shared limits."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """The text part of allauth's mail, as far as this mailbox's hourly allowance goes.
+
+        Over it nothing is sent and the answer stays the same, whether or not there is an account.
+        """
+        if not mail_allowed(email):
+            return
+        message: EmailMessage = self.render_mail(
+            template_prefix, email, {"email": email, "request": self.request, **context}
+        )
+        mail.post(to=email, subject=str(message.subject), body=str(message.body))
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """On the configured address; a Host header must not decide where a link leads."""
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
+        return addresses.on_base(path.replace("UID-KEY", quote(key)))
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Counts every try per address and per account, in the database (contract section 8.1)."""
+        address, email = limits.address_of(request), str(credentials.get("email", ""))[:254]
+        if not (
+            limits.allow("sign-in-address", address, limit=10, seconds=60)
+            and limits.allow("sign-in-account", email, limit=10, seconds=300)
+        ):
+            raise self.validation_error("too_many_login_attempts")
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return limits.address_of(request)

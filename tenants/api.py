@@ -1,0 +1,193 @@
+"""Hosted routes of the base domain: sign-up and life cycle (hosted-contract sections 2, 3, 5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.views.decorators.csrf import csrf_exempt
+
+from audit import trail
+from audit.actors import Actor
+from tenants import addresses, bodies, lifecycle, limits, signup, signup_rules
+from tenants.models import MemberRole, Organisation, State, SuspendedBy, User
+from tenants.problems import Problem, contract
+from tenants.signup_gate import over_limit, plain, too_many, uniform_time
+
+log = structlog.get_logger(__name__)
+
+ORGANISATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+UNIFORM_MESSAGE = (
+    "If everything was right, a mail is on its way. Open its link to set up your organisation."
+)
+# What is not a conflict with the organisation's state.
+_STATUS_OF = {"suspended_by_other": 403}
+
+
+@csrf_exempt
+def signup_view(request: HttpRequest) -> HttpResponse:
+    """POST /api/public/signup. Anonymous, no session, so no CSRF."""
+    if over_limit(request):
+        return too_many()
+    if request.method != "POST":
+        return plain(405, "Method not allowed", Allow="POST")
+    if not settings.HOSTED_MODE:
+        return plain(404, "Not found")
+    try:
+        wanted = signup_rules.parse(bodies.json_object(request))
+    except Problem as problem:
+        return contract(400, "invalid_request", problem.detail or problem.title)
+    except signup_rules.InvalidSignup as invalid:
+        return contract(400, invalid.code, invalid.message)
+    try:
+        with uniform_time():
+            signup.sign_up(wanted, address=limits.address_of(request))
+    except addresses.PublicUrlMissing:
+        return contract(503, "public_url_missing", "This server has no public address yet.")
+    except Exception:
+        log.exception("sign-up failed")
+        return contract(500, "create_failed", "The sign-up failed on our side.")
+    return JsonResponse({"message": UNIFORM_MESSAGE}, status=202)
+
+
+Act = Callable[[Organisation, SuspendedBy, Actor, Mapping[str, Any]], Organisation]
+
+
+def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
+    """POST /api/admin/orgs/<id>/…, for the owner and for platform staff (section 5.3).
+
+    Order: authentication, CSRF, method, gate, id, organisation, permission, body, the verb.
+    """
+
+    @csrf_exempt  # checked below, after authentication: anonymous callers get 401 first
+    @wraps(act)
+    def view(request: HttpRequest, organisation_id: str) -> HttpResponse:
+        user = request.user
+        if not isinstance(user, User):
+            return contract(401, "authentication_required", "Sign in on the base domain.")
+        if request.method != "POST":
+            return plain(405, "Method not allowed", Allow="POST")
+        if not _csrf_holds(request):
+            trail.record(
+                action="csrf_failure",
+                actor=Actor.person(user),
+                subject=request.path,
+                address=limits.address_of(request) or None,
+            )
+            return contract(403, "csrf_failed", "The CSRF token is missing or wrong.")
+        if not settings.HOSTED_MODE:
+            return plain(404, "Not found")
+        try:
+            organisation = _organisation(organisation_id)
+            by = _standing(user, organisation)
+            body = _body(request)
+            actor = Actor.person(user) if by == SuspendedBy.OWNER else Actor.staff(user)
+            return JsonResponse(organisation_json(act(organisation, by, actor, body)))
+        except Problem as problem:
+            return contract(problem.status, problem.code, problem.title)
+        except lifecycle.TransitionRefused as refused:
+            return contract(_STATUS_OF.get(refused.code, 409), refused.code, str(refused))
+
+    return view
+
+
+@lifecycle_view
+def suspend_view(
+    organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
+) -> Organisation:
+    reason = bodies.text(dict(body), "reason", longest=10_000)
+    return lifecycle.suspend(organisation=organisation, by=by, actor=actor, reason=reason)
+
+
+@lifecycle_view
+def unsuspend_view(
+    organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
+) -> Organisation:
+    return lifecycle.unsuspend(organisation=organisation, by=by, actor=actor)
+
+
+@lifecycle_view
+def purge_view(
+    organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
+) -> Organisation:
+    """Ours: removes a canary at once; 409 `retention_required` for every other organisation."""
+    reason = bodies.text(dict(body), "reason", longest=10_000)
+    return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
+
+
+def organisation_json(organisation: Organisation) -> dict[str, Any]:
+    """hosted-contract section 5.1; fields without a value are left out, times are RFC 3339 UTC."""
+    members = list(organisation.memberships.select_related("user").order_by("added_at"))
+    owner = next((m.user for m in members if m.role == MemberRole.OWNER), None)
+    deleting = organisation.state in (State.PENDING_DELETION, State.PURGING, State.DELETED)
+    status = State.PENDING_DELETION if deleting else organisation.state
+    body = {
+        "id": str(organisation.pk),
+        "displayName": organisation.display_name,
+        "status": str(status),
+        "createdAt": _time(organisation.created_at),
+        "ownerUserId": str(owner.pk) if owner else None,
+        "ownerEmail": organisation.owner_email or None,
+        "members": [
+            {
+                "userId": str(member.user.pk),
+                "email": member.user.email,
+                "role": member.role,
+                "addedAt": _time(member.added_at),
+            }
+            for member in members
+        ],
+        "pendingInvitations": [],
+        "sharedResources": [],
+        "suspendedAt": _time(organisation.suspended_at),
+        "suspendReason": organisation.suspend_reason or None,
+        "deletionRequestedAt": _time(organisation.deletion_requested_at),
+        "retentionDays": organisation.retention_days,
+    }
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}Z" if moment else None
+
+
+def _organisation(organisation_id: str) -> Organisation:
+    if not ORGANISATION_ID.fullmatch(organisation_id) or organisation_id in (".", ".."):
+        raise Problem(400, "invalid_org_id", "This is not an organisation id.")
+    try:
+        found = Organisation.objects.filter(pk=UUID(organisation_id)).first()
+    except ValueError:
+        found = None
+    if found is None or found.state in (State.EXPIRED, State.DELETED):
+        raise Problem(404, "org_not_found", "There is no such organisation.")
+    return found
+
+
+def _standing(user: User, organisation: Organisation) -> SuspendedBy:
+    """As whom this person acts: its owner, or the platform."""
+    if organisation.memberships.filter(user=user, role=MemberRole.OWNER).exists():
+        return SuspendedBy.OWNER
+    if user.is_staff and user.has_perm("tenants.change_organisation"):
+        return SuspendedBy.PLATFORM
+    raise Problem(403, "access_denied", "Only its owner or platform staff may do this.")
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    try:
+        return bodies.json_object(request)
+    except Problem as problem:
+        raise Problem(400, "invalid_request", problem.title) from None
+
+
+def _csrf_holds(request: HttpRequest) -> bool:
+    check = CsrfViewMiddleware(lambda _: HttpResponse())
+    check.process_request(request)
+    return check.process_view(request, HttpResponse, (), {}) is None

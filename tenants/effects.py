@@ -1,0 +1,43 @@
+"""What each room does when an organisation's life changes (settings.LIFECYCLE_EFFECTS).
+
+The verbs of `tenants.lifecycle` call every effect in order, inside their own transaction: effects
+write rows and call `tenants.notify.notify`, and touch no socket.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from tenants import schemas
+from tenants.models import Organisation
+
+
+class Effect:
+    """Does nothing; a room overrides what concerns it. The organisation is locked and current."""
+
+    def suspended(self, organisation: Organisation) -> None:
+        """It may not be reached any more. Phones stay paired."""
+
+    def lifted(self, organisation: Organisation) -> None:
+        """Its suspension ended."""
+
+    def pending_deletion(self, organisation: Organisation) -> None:
+        """It will be purged when its retention ends, and may not be reached until restored."""
+
+    def restored(self, organisation: Organisation) -> None:
+        """Its deletion was cancelled; `state` is what it was before."""
+
+    def purge(self, organisation: Organisation) -> None:
+        """Remove everything of this room that belongs to it. May run more than once."""
+
+
+class SchemaEffect(Effect):
+    """The organisation's own tables go last: until then the other rooms may read them."""
+
+    def purge(self, organisation: Organisation) -> None:
+        schemas.drop_schema(organisation.schema_name)
+
+
+def effects() -> list[Effect]:
+    return [import_string(path)() for path in settings.LIFECYCLE_EFFECTS]

@@ -1,0 +1,95 @@
+"""From the base domain to an organisation's host: a 60 s single-use token, carried by a form.
+
+Each host has its own sessions (design section 4, rule 8), so the base domain mints a token for one
+person and one organisation, and the browser posts it to the organisation's host. In a form it
+stands in no address, log or history. The receiving side takes it only from a page of the base
+domain: otherwise anybody could sign a visitor in as somebody else.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from tenants import accounts, addresses, hosts, links
+from tenants.models import LinkPurpose, Organisation, State, User
+from tenants.signup_gate import hosted_only
+
+LIFE = timedelta(seconds=60)
+
+
+@hosted_only("GET", "POST")
+@login_required
+def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
+    """/o/<label>/ on the base domain. Strangers get the same 404 as for a label nobody has."""
+    person = cast(User, request.user)
+    organisation = hosts.organisation_at(label)
+    if organisation is None or not organisation.memberships.filter(user=person).exists():
+        raise Http404
+    if organisation.state == State.PROVISIONING:
+        return HttpResponseRedirect("/signup/progress")
+    if organisation.state != State.ACTIVE:
+        return _closed(request, organisation)
+    context: dict[str, Any] = {"organisation": organisation}
+    if request.method == "GET":
+        return render(request, "tenants/open.html", context)
+    context["token"] = links.mint(
+        purpose=LinkPurpose.HAND_OFF, user=person, organisation=organisation, life=LIFE
+    )
+    context["action"] = addresses.of_organisation(organisation.instance_host, "/hand-off")
+    answer = render(request, "tenants/hand_off.html", context)
+    # With the site's `same-origin` a browser would send `Origin: null` to the other host.
+    answer["Referrer-Policy"] = "strict-origin"
+    return answer
+
+
+@csrf_exempt  # the visitor has no session here yet; Origin and the token stand in for it
+@hosted_only("POST")
+def receive(request: HttpRequest) -> HttpResponse:
+    """/hand-off on the organisation's host: uses the token up and starts its session."""
+    if request.headers.get("Origin") != _origin():
+        return _refused(request)
+    try:
+        link = links.consume(request.POST.get("token", ""), LinkPurpose.HAND_OFF)
+        here = getattr(request, "organisation", None)
+        if link.user is None or link.organisation is None or link.organisation != here:
+            raise links.LinkRefused
+        if not link.organisation.memberships.filter(user=link.user).exists():
+            raise links.LinkRefused
+        accounts.sign_in(request, link.user)
+    except (links.LinkRefused, accounts.SignInRefused):
+        return _refused(request)
+    return HttpResponseRedirect("/", status=303)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Ends the session on this host; the one on the base domain has its own button."""
+    logout(request)
+    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/")
+
+
+def _closed(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    suspended = organisation.state in (State.SUSPENDED, State.PENDING_DELETION)
+    context = {"status": 403, "code": "org_suspended" if suspended else "org_not_ready"}
+    return render(request, "tenants/refused.html", context, status=403)
+
+
+def _origin() -> str:
+    public = urlsplit(addresses.base())
+    return f"{public.scheme}://{public.netloc}"
+
+
+def _refused(request: HttpRequest) -> HttpResponse:
+    """Back to where a new hand-off is made; the same for every reason."""
+    label = getattr(request, "organisation_label", None) or ""
+    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/", status=303)

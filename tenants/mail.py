@@ -1,0 +1,93 @@
+"""Outgoing mail: a row and a job in the caller's transaction, delivery by the worker.
+
+A body holds single-use links, which are credentials. So it is kept only until it was handed to
+SMTP; in development, where there is no SMTP, it stays readable in the staff outbox. Logs name the
+recipient and the subject, nothing else.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from tenants import jobs
+from tenants.models import OutboxMail
+
+log = structlog.get_logger(__name__)
+
+# Seconds before each further attempt; about nine hours in all.
+RETRY_AFTER = (2, 10, 60, 300, 900, 3600, 7200, 21600)
+
+
+class NotDelivered(Exception):
+    """SMTP did not take the mail now; the same attempt may work later."""
+
+
+def send_later(*, to: str, subject: str, template: str, context: Mapping[str, Any]) -> OutboxMail:
+    """Renders mail/<template>.txt now and has the worker send it once the transaction commits."""
+    return post(
+        to=to, subject=subject, body=render_to_string(f"mail/{template}.txt", dict(context))
+    )
+
+
+def post(*, to: str, subject: str, body: str) -> OutboxMail:
+    """The same for a text that is rendered already."""
+    smtp = bool(settings.EMAIL_URL)
+    mail = OutboxMail.objects.create(
+        recipient=to,
+        subject=" ".join(subject.split())[:200],
+        body=body,
+        sent_at=None if smtp else timezone.now(),
+    )
+    if smtp:
+        jobs.defer("tenants.tasks.deliver", queueing_lock=f"mail:{mail.pk}", mail=mail.pk)
+    log.info("mail written", recipient=mail.recipient, subject=mail.subject, smtp=smtp)
+    return mail
+
+
+def deliver(mail_id: int) -> None:
+    """Hands one mail to SMTP; does nothing for one that was sent already.
+
+    Raises NotDelivered when a later attempt may work. A refusal for good is written down and ends
+    it. Should the process die between SMTP's yes and our note of it, the mail goes out twice.
+    """
+    mail = OutboxMail.objects.filter(pk=mail_id, sent_at=None).first()
+    if mail is None or not mail.body:
+        return
+    message = EmailMessage(mail.subject, mail.body, settings.DEFAULT_FROM_EMAIL, [mail.recipient])
+    try:
+        message.send()
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        mail.error = f"{type(error).__name__}: {error}"[:1000]
+        if _for_good(error):
+            give_up(mail_id, mail.error)
+            return
+        mail.save(update_fields=["error"])
+        log.warning("mail not delivered", recipient=mail.recipient, subject=mail.subject)
+        raise NotDelivered(mail.error) from error
+    mail.sent_at, mail.body, mail.error = timezone.now(), "", ""
+    mail.save(update_fields=["sent_at", "body", "error"])
+    log.info("mail delivered", recipient=mail.recipient, subject=mail.subject)
+
+
+def give_up(mail_id: int, error: str) -> None:
+    """Ends the attempts: the reason stays for staff, the body with its links does not."""
+    OutboxMail.objects.filter(pk=mail_id, sent_at=None).update(body="", error=error)
+    log.error("mail given up", mail=mail_id)
+
+
+def _for_good(error: Exception) -> bool:
+    """5xx answers, and addresses that cannot be written into a message."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(500 <= code < 600 for code, _ in error.recipients.values())
+    if isinstance(error, smtplib.SMTPResponseException):
+        # 530 and 535 are about our own credentials, which an operator will put right.
+        return 500 <= error.smtp_code < 600 and error.smtp_code not in (530, 534, 535)
+    return isinstance(error, ValueError)

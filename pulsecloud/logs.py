@@ -27,6 +27,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = (
     "procrastinate.blueprints",
     "procrastinate.periodic",
+    "procrastinate.worker",  # a sweep every five seconds; what matters our own lines say
     "httpx",
     "httpcore",
     "websockets",

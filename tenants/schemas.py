@@ -110,7 +110,11 @@ def drop_schema(name: str) -> bool:
         if not schema_exists(name):
             return False
         with connection.cursor() as cursor:
+            # Foreign keys that this transaction touched are checked now: PostgreSQL drops no table
+            # that has checks outstanding.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     return True
 
 

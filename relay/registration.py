@@ -6,8 +6,6 @@ runtime reads it, and no settings call is needed or accepted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.conf import settings
 from django.db import transaction
 
@@ -20,9 +18,9 @@ from relay.server.models import LicenceBinding, Session
 from relay.wire import identity, instance_id
 from relay.wire.frames import ErrorCode
 from tenants import sealing
-from tenants.lifecycle import locked
 from tenants.models import Organisation
 from tenants.notify import RELAY, RUNTIME, notify
+from tenants.states import locked
 
 
 class LicenceRefused(Exception):
@@ -31,15 +29,6 @@ class LicenceRefused(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """What the runtime needs of a registration, opened."""
-
-    instance_id: str
-    identity: identity.Identity
-    licence: str
 
 
 class RegistrationStep:
@@ -88,20 +77,6 @@ def forget(organisation: Organisation) -> None:
     LicenceBinding.objects.filter(organisation=organisation.pk).delete()
     RelayStatus.objects.filter(organisation=organisation).delete()
     notify(RUNTIME, str(organisation.pk))
-
-
-def opened(registration: Registration) -> Registered:
-    """Unseals what the runtime signs and registers with. Raises sealing.SealError."""
-    context = str(registration.organisation_id)
-    private = sealing.open_sealed(bytes(registration.sealed_identity_key), context=context)
-    licence = b""
-    if registration.sealed_licence is not None:
-        licence = sealing.open_sealed(bytes(registration.sealed_licence), context=context)
-    return Registered(
-        instance_id=registration.instance_id,
-        identity=identity.load(private.decode()),
-        licence=licence.decode(),
-    )
 
 
 def attach_licence(

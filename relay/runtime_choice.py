@@ -15,10 +15,10 @@ from billing import refresh
 from rbac import mobile, tokens
 from relay.models import Registration, RelayStatus
 from relay.server.models import Session
-from tenants.lifecycle import locked
 from tenants.models import Organisation, Runtime
 from tenants.notify import RELAY, RUNTIME, notify
 from tenants.schemas import in_schema
+from tenants.states import locked
 
 
 def switch_runtime(

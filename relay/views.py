@@ -80,7 +80,9 @@ def pair(request: HttpRequest, knock: Knock) -> HttpResponse:
         "diagnostics": ready.diagnostics,
         "loopback": urlsplit(ready.pairing.relay_url).hostname in _LOOPBACK,
     }
-    return render(request, "relay/pair.html", context, headers={"Cache-Control": "no-store"})
+    answer = render(request, "relay/pair.html", context)
+    answer["Cache-Control"] = "no-store"
+    return answer
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

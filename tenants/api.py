@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
@@ -20,7 +21,7 @@ from audit.actors import Actor
 from tenants import addresses, bodies, lifecycle, limits, signup, signup_rules
 from tenants.models import MemberRole, Organisation, State, SuspendedBy, User
 from tenants.problems import Problem, contract
-from tenants.signup_gate import over_limit, plain, too_many, uniform_time
+from tenants.signup_gate import over_limit, plain, settle, too_many
 
 log = structlog.get_logger(__name__)
 
@@ -47,14 +48,15 @@ def signup_view(request: HttpRequest) -> HttpResponse:
         return contract(400, "invalid_request", problem.detail or problem.title)
     except signup_rules.InvalidSignup as invalid:
         return contract(400, invalid.code, invalid.message)
+    begun = time.monotonic()
     try:
-        with uniform_time():
-            signup.sign_up(wanted, address=limits.address_of(request))
+        signup.sign_up(wanted, address=limits.address_of(request))
     except addresses.PublicUrlMissing:
         return contract(503, "public_url_missing", "This server has no public address yet.")
     except Exception:
         log.exception("sign-up failed")
         return contract(500, "create_failed", "The sign-up failed on our side.")
+    settle(begun)
     return JsonResponse({"message": UNIFORM_MESSAGE}, status=202)
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 
 from django.conf import settings
@@ -64,14 +63,9 @@ def too_many() -> HttpResponse:
     return plain(429, "Too many sign-ups from your address. Try again in an hour.")
 
 
-@contextmanager
-def uniform_time() -> Iterator[None]:
-    """The block takes at least UNIFORM_SECONDS."""
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        time.sleep(max(0.0, UNIFORM_SECONDS - (time.monotonic() - begun)))
+def settle(begun: float) -> None:
+    """Waits until UNIFORM_SECONDS after `begun` (time.monotonic) are over."""
+    time.sleep(max(0.0, UNIFORM_SECONDS - (time.monotonic() - begun)))
 
 
 def _invitation_of(request: HttpRequest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from tenants import accounts, addresses, invitations, limits, links, problems, provisioning, signup
 from tenants.forms import SignupForm
 from tenants.models import LinkPurpose, Membership, Organisation, State, StepStatus, User
-from tenants.signup_gate import hosted_only, over_limit, too_many, uniform_time
+from tenants.signup_gate import hosted_only, over_limit, settle, too_many
 from tenants.states import ENDED
 
 # What people read while they wait; a step of another room without words here shows its name.
@@ -56,14 +57,15 @@ def _signup_page(request: HttpRequest) -> HttpResponse:
     form = SignupForm(request.POST)
     if not form.is_valid():
         return _form(request, form, 400)
+    begun = time.monotonic()
     try:
-        with uniform_time():
-            outcome = signup.sign_up(form.request(), address=limits.address_of(request))
+        outcome = signup.sign_up(form.request(), address=limits.address_of(request))
     except addresses.PublicUrlMissing:
         form.add_error(None, "This server has no public address yet, so nobody can sign up.")
         return _form(request, form, 503)
     if outcome.effect is signup.Effect.PROVED and outcome.user is not None:
         return _enter(request, outcome.user)
+    settle(begun)
     return render(request, "tenants/mailbox.html", {"email": form.cleaned_data["email"]})
 
 

@@ -18,6 +18,11 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 RETRY_FIRST, RETRY_MOST = 0.5, 5.0
 GRACEFUL_SECONDS = 15.0
+# A NOTIFY that comes while a fetch is under way is taken for an old one; this is how late such a
+# job starts.
+FETCH_SECONDS = 0.5
+# tenants.tasks takes up the jobs of a worker that was silent for eight of these.
+HEARTBEAT_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -87,6 +92,8 @@ class Command(BaseCommand):
                         concurrency=concurrency,
                         install_signal_handlers=False,
                         shutdown_graceful_timeout=GRACEFUL_SECONDS,
+                        fetch_job_polling_interval=FETCH_SECONDS,
+                        update_heartbeat_interval=HEARTBEAT_SECONDS,
                     )
                 )
                 try:

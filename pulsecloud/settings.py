@@ -11,6 +11,7 @@ from pulsecloud import database, keyfiles, relay_settings
 from pulsecloud.env import SettingError
 from pulsecloud.relay_settings import *  # noqa: F403  # every RELAY_ setting and what both share
 from pulsecloud.relay_settings import ENV, RELAY_ADDR, RELAY_ENTITLEMENT_PUBLIC_KEY
+from pulsecloud.staff.theme import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

@@ -4,6 +4,9 @@ Each host has its own sessions (design section 4, rule 8), so the base domain mi
 person and one organisation, and the browser posts it to the organisation's host. In a form it
 stands in no address, log or history. The receiving side takes it only from a page of the base
 domain: otherwise anybody could sign a visitor in as somebody else.
+
+Signing out is one act for the person: on either kind of host it ends the session on the base
+domain and those that it handed over.
 """
 
 from __future__ import annotations
@@ -15,16 +18,19 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.signals import user_logged_out
+from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from tenants import accounts, addresses, hosts, links
+from tenants import accounts, addresses, hosts, links, sessions
 from tenants.models import LinkPurpose, Organisation, State, User
 from tenants.signup_gate import hosted_only
 
 LIFE = timedelta(seconds=60)
+_BASE_SESSION = "_base_session"  # in a session: the key of the one that handed it over
 
 
 @hosted_only("GET", "POST")
@@ -43,7 +49,11 @@ def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
     if request.method == "GET":
         return render(request, "tenants/open.html", context)
     context["token"] = links.mint(
-        purpose=LinkPurpose.HAND_OFF, user=person, organisation=organisation, life=LIFE
+        purpose=LinkPurpose.HAND_OFF,
+        user=person,
+        organisation=organisation,
+        target=request.session.session_key or "",
+        life=LIFE,
     )
     context["action"] = addresses.of_organisation(organisation.instance_host, "/hand-off")
     answer = render(request, "tenants/hand_off.html", context)
@@ -66,6 +76,7 @@ def receive(request: HttpRequest) -> HttpResponse:
         if not link.organisation.memberships.filter(user=link.user).exists():
             raise links.LinkRefused
         accounts.sign_in(request, link.user)
+        request.session[_BASE_SESSION] = link.target
     except (links.LinkRefused, accounts.SignInRefused):
         return _refused(request)
     return HttpResponseRedirect("/", status=303)
@@ -73,14 +84,27 @@ def receive(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """Ends the session on this host; the one on the base domain has its own button."""
+    """/sign-out on an organisation's host. Ends the session on the base domain too."""
+    sessions.end_one(str(request.session.get(_BASE_SESSION, "")))
     logout(request)
-    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/")
+    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/", status=303)
+
+
+@receiver(user_logged_out)
+def end_handed_over(user: User | None, **_: Any) -> None:
+    """Sessions on organisations' hosts go with the one that handed them over. Those of the
+    person's other browsers go too: theirs hand over again without being asked twice."""
+    if user is not None:
+        sessions.end_on_organisations(user.pk)
 
 
 def _closed(request: HttpRequest, organisation: Organisation) -> HttpResponse:
     suspended = organisation.state in (State.SUSPENDED, State.PENDING_DELETION)
-    context = {"status": 403, "code": "org_suspended" if suspended else "org_not_ready"}
+    context = {
+        "status": 403,
+        "code": "org_suspended" if suspended else "org_not_ready",
+        "organisation": organisation,
+    }
     return render(request, "tenants/refused.html", context, status=403)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.db.models import Q
@@ -37,4 +38,16 @@ class SessionStore(DatabaseStore):
 def end(*, users: Iterable[UUID] = (), hosts: Iterable[str] = ()) -> int:
     """Signs these people out everywhere, and everybody out of these hosts; returns how many."""
     gone, _ = Session.objects.filter(Q(user__in=list(users)) | Q(host__in=list(hosts))).delete()
+    return gone
+
+
+def end_on_organisations(user: UUID) -> int:
+    """Signs a person out of every organisation's host; a session on the base domain stays, and
+    hands over again when it is asked to."""
+    gone, _ = Session.objects.filter(user=user).exclude(host=settings.BASE_DOMAIN).delete()
+    return gone
+
+
+def end_one(session_key: str) -> int:
+    gone, _ = Session.objects.filter(session_key=session_key).delete()
     return gone

@@ -63,7 +63,7 @@ def clean_email(value: Any) -> str:
         validate_email(email)
     except ValidationError:
         raise InvalidSignup(
-            "invalid_email", "email", "Give a whole e-mail address, such as ann@example.com."
+            "invalid_email", "email", "Give a whole email address, such as ann@example.com."
         ) from None
     return email
 

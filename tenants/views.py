@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def signup_page(request: HttpRequest) -> HttpResponse:
     """GET and POST /signup: the public sign-up as a page; works without scripts."""
     if request.method == "POST" and over_limit(request):
-        return too_many()
+        return render(request, "tenants/too_many.html", status=429)
     return _signup_page(request)
 
 

@@ -39,7 +39,9 @@ PURGED_WITHIN = 30.0
 class Journey:
     """One canary from invitation to nothing left. `close` must be called; it never raises."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 1.0) -> None:
+        """`patience` scales how long each step may take."""
+        self.patience = patience
         self.label = f"canary-{secrets.token_hex(6)}"
         self.email = f"{self.label}@canary.{settings.BASE_DOMAIN}"
         self.browser = Browser()
@@ -47,7 +49,6 @@ class Journey:
         self.organisation: UUID | None = None
         self.host = ""
         self.status: dict[str, Any] = {}
-        self.instances_before = 0
         self.link = ""
         self.token_id = ""
         self.phone: Phone | None = None
@@ -71,7 +72,6 @@ class Journey:
     # --- the steps -------------------------------------------------------------------------------
 
     def sign_up(self) -> Evidence:
-        self.instances_before = gauges.read()[0]
         invited = invitations.invite(
             email=self.email, canary=True, note="proof", actor=Actor.system("prove"), reason="proof"
         )
@@ -95,7 +95,9 @@ class Journey:
                 raise UnexpectedAnswer(f"provisioning failed: {status.get('failure') or status}")
             return status if status["state"] == "active" else None
 
-        status = until(active, PROVISIONED_WITHIN, "the organisation did not become active")
+        status = until(
+            active, PROVISIONED_WITHIN * self.patience, "the organisation did not become active"
+        )
         self.label, self.organisation = status["label"], UUID(status["organisation"])
         self.host = self.browser.enter(self.label)
         return {"organisation": str(self.organisation), "host": self.host, "steps": status["steps"]}
@@ -105,7 +107,11 @@ class Journey:
             status = self.relay_status()
             return status if status.get("credential_expires_at") else None
 
-        status = until(leased, CONNECTED_WITHIN, "no entitlement lease was issued to the runtime")
+        status = until(
+            leased,
+            CONNECTED_WITHIN * self.patience,
+            "no entitlement lease was issued to the runtime",
+        )
         if status["credential"] != "lease":
             raise UnexpectedAnswer(f"the credential is a {status['credential']}, not a lease")
         return {"credential": "lease", "expires_at": status["credential_expires_at"]}
@@ -115,7 +121,7 @@ class Journey:
             self.status = self.relay_status()
             return self.status if self.status["connected"] else None
 
-        until(connected, CONNECTED_WITHIN, lambda: f"not connected: {self.status}")
+        until(connected, CONNECTED_WITHIN * self.patience, lambda: f"not connected: {self.status}")
         return {"instance_id": self.status["instance_id"]}
 
     def read_qr(self) -> Evidence:
@@ -157,14 +163,14 @@ class Journey:
             again = gauges.read()[1]
             if without is not None and again == without + 1 and instances >= 1:
                 return {
-                    "pulse_relay_instance_connections": [self.instances_before, instances],
+                    "pulse_relay_instance_connections": instances,
                     "pulse_relay_app_sessions": [without, again],
                 }
         raise UnexpectedAnswer(f"the gauges did not move: {gauges.read()}")
 
     def ask(self) -> Evidence:
-        assert self.phone is not None
-        reply = self.loop.run_until_complete(self.phone.request("GET", "/api/organisation"))
+        phone = self.live_phone()
+        reply = self.loop.run_until_complete(phone.request("GET", "/api/organisation"))
         body = reply.json()
         if reply.status != 200 or body["id"] != str(self.organisation):
             raise UnexpectedAnswer(f"the sealed request was answered {reply.status}: {body}")
@@ -172,7 +178,9 @@ class Journey:
 
     def revoke(self) -> Evidence:
         self.browser.expect(204, "DELETE", f"/api/security/tokens/{self.token_id}", host=self.host)
-        closed = self.see_closed(REVOKED_WITHIN, "the revoked phone's socket stayed open")
+        closed = self.see_closed(
+            REVOKED_WITHIN * self.patience, "the revoked phone's socket stayed open"
+        )
         code = self.refused_code(self.link)
         if code != "AUTH_FAILED":
             raise UnexpectedAnswer(f"the revoked phone got {code} instead of AUTH_FAILED")
@@ -183,11 +191,13 @@ class Journey:
         self.phone = self.connect(link)
         started = time.monotonic()
         self.act("suspend", {"reason": "proof"})
-        closed = self.see_closed(SUSPENDED_WITHIN, "the phone's socket outlived the suspension")
+        closed = self.see_closed(
+            SUSPENDED_WITHIN * self.patience, "the phone's socket outlived the suspension"
+        )
         code = self.refused_code(link)
         if code != "INSTANCE_NOT_FOUND":  # AUTH_FAILED would make the phone delete its pairing
             raise UnexpectedAnswer(f"the phone got {code} instead of INSTANCE_NOT_FOUND")
-        left = SUSPENDED_WITHIN - (time.monotonic() - started)
+        left = SUSPENDED_WITHIN * self.patience - (time.monotonic() - started)
         until(
             lambda: None if self.still_registered() else True,
             max(left, 0.1),
@@ -196,12 +206,11 @@ class Journey:
         return {"socket_closed_after_seconds": closed, "phone_told": code}
 
     def purge(self) -> Evidence:
-        assert self.organisation is not None
-        organisation = self.organisation
+        organisation = UUID(str(self.organisation))
         self.act("purge", {"reason": "proof"})
         until(
             lambda: True if not lifecycle.residue(organisation) else None,
-            PURGED_WITHIN,
+            PURGED_WITHIN * self.patience,
             lambda: f"left behind: {', '.join(lifecycle.residue(organisation))}",
         )
         return {"left": []}
@@ -216,7 +225,7 @@ class Journey:
     def still_registered(self) -> bool:
         """Whether the runtime still reports a connection; the owner cannot ask while suspended."""
         return RelayStatus.objects.filter(
-            organisation_id=self.organisation, connected=True
+            organisation_id=UUID(str(self.organisation)), connected=True
         ).exists()
 
     def mint_device(self) -> tuple[str, str]:
@@ -241,6 +250,11 @@ class Journey:
         self.loop.run_until_complete(phone.open())
         return phone
 
+    def live_phone(self) -> Phone:
+        if self.phone is None:
+            raise UnexpectedAnswer("no phone is connected")
+        return self.phone
+
     def hang_up(self) -> None:
         if self.phone is not None:
             self.loop.run_until_complete(self.phone.close())
@@ -248,10 +262,9 @@ class Journey:
 
     def see_closed(self, seconds: float, otherwise: str) -> float:
         """Seconds until the live phone was closed by the other side."""
-        assert self.phone is not None
-        started = time.monotonic()
+        phone, started = self.live_phone(), time.monotonic()
         try:
-            self.loop.run_until_complete(asyncio.wait_for(self.phone.wait_closed(), seconds))
+            self.loop.run_until_complete(asyncio.wait_for(phone.wait_closed(), seconds))
         except TimeoutError:
             raise UnexpectedAnswer(f"{otherwise} for {seconds:g} s") from None
         self.phone = None

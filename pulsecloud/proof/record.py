@@ -52,14 +52,15 @@ def _alone() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK])
 
 
-def prove(report: Callable[[Step], None]) -> ReadinessRecord:
+def prove(report: Callable[[Step], None], *, patience: float = 1.0) -> ReadinessRecord:
     """Runs every step until one fails, removes the canary, stores and returns the record.
 
-    `report` is called with each step as it ends. Raises AlreadyProving.
+    `report` is called with each step as it ends; `patience` scales its deadlines.
+    Raises AlreadyProving.
     """
     with _alone():
         started_at, started = timezone.now(), time.monotonic()
-        journey = Journey()
+        journey = Journey(patience)
         steps = [Step(name, shows) for name, shows, _ in journey.steps()]
         blocking: list[str] = []
         try:
@@ -96,10 +97,11 @@ def prove(report: Callable[[Step], None]) -> ReadinessRecord:
 def unready_facts() -> list[str]:
     """What web and relay themselves say is missing, to stand beside the failed step."""
     facts = []
-    for process, look in (
-        ("web", lambda: Browser(timeout=3.0).request("GET", "/readyz")),
-        ("relay", lambda: gauges.relay_get("/readyz")),
-    ):
+    doors: dict[str, Callable[[], httpx.Response]] = {
+        "web": lambda: Browser(timeout=3.0).request("GET", "/readyz"),
+        "relay": lambda: gauges.relay_get("/readyz"),
+    }
+    for process, look in doors.items():
         try:
             answer = look()
             if answer.status_code != 200:

@@ -24,6 +24,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the record as JSON")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=1.0,
+            metavar="FACTOR",
+            help="scales how long each step may take (default 1; 3 on a slow machine)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.HOSTED_MODE:
@@ -36,7 +43,9 @@ class Command(BaseCommand):
         if not as_json:
             self.stdout.write("Proving: a fresh organisation becomes reachable from a phone")
         try:
-            record = prove(lambda step: None if as_json else self.show(step))
+            record = prove(
+                lambda step: None if as_json else self.show(step), patience=options["patience"]
+            )
         except AlreadyProving as error:
             raise CommandError(str(error), returncode=2) from None
         if as_json:

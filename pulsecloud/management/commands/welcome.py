@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -87,7 +88,9 @@ class Command(BaseCommand):
             return
         say("  Pair a phone (the code dies in 10 minutes unless used):")
         say("")
-        segno.make(link, error="l").terminal(self.stdout, border=2, compact=True)
+        picture = io.StringIO()
+        segno.make(link, error="l").terminal(picture, border=2, compact=True)
+        say(picture.getvalue())
         say("  or try it without a phone:")
         say(f"    python manage.py phone '{link}'")
         if "//127.0.0.1" in settings.RELAY_PUBLIC_URL or "//localhost" in settings.RELAY_PUBLIC_URL:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from tenants import accounts, addresses, invitations, limits, links, problems, provisioning, signup
 from tenants.forms import SignupForm
 from tenants.models import LinkPurpose, Membership, Organisation, State, StepStatus, User
-from tenants.signup_gate import hosted_only, over_limit, settle, too_many
+from tenants.signup_gate import hosted_only, over_limit, settle
 from tenants.states import ENDED
 
 # What people read while they wait; a step of another room without words here shows its name.

@@ -14,7 +14,6 @@ class Session(models.Model):
     licence_id = models.CharField(max_length=200, blank=True, db_index=True)
     installation_id = models.CharField(max_length=200, blank=True, db_index=True)
     organisation = models.UUIDField(null=True, blank=True)
-    identity_public_key = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
 

@@ -209,6 +209,7 @@ def tenant_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
             answer = unavailable()
         return _never_cached(answer)
 
+    page.behind_the_door = True  # type: ignore[attr-defined]
     return page
 
 

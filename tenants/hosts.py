@@ -20,6 +20,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 
+from tenants import bodies, problems
 from tenants.models import LABEL, Organisation, State
 from tenants.sessions import HOST_KEY, SessionStore
 
@@ -96,6 +97,11 @@ class HostMiddleware:
                 return unavailable()
         elif host != settings.BASE_DOMAIN:
             return HttpResponse("Not found\n", status=404, content_type="text/plain")
+        try:
+            # No route takes more, and Django would write a multi-part body to disk to see its token.
+            bodies.refuse_oversize(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        except problems.Problem as problem:
+            return problems.answer(problem)
         return self.get_response(request)
 
 

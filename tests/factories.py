@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -27,6 +28,7 @@ from tenants.models import (
     SuspendedBy,
     User,
 )
+from tenants.sessions import HOST_KEY
 
 _numbers = itertools.count(1)
 
@@ -122,3 +124,25 @@ def _bring_to(organisation: Organisation, state: str) -> None:
     Organisation.objects.filter(pk=organisation.pk).update(
         state=state, state_before_deletion=State.ACTIVE, deletion_requested_at=timezone.now()
     )
+
+
+def sign_in(client: Client, user: User, organisation: Organisation | None = None) -> None:
+    """A session of `user` on the organisation's host, or on the base domain."""
+    client.force_login(user)
+    session = client.session
+    session[HOST_KEY] = organisation.instance_host if organisation else settings.BASE_DOMAIN
+    session.save()
+
+
+def make_token(organisation: Organisation, *scopes: str, user: User | None = None) -> str:
+    """The secret of a new API token of the owner (or of `user`); all scopes unless told."""
+    from rbac import tokens
+
+    _, secret = tokens.issue(
+        organisation,
+        user=user or owner_of(organisation),
+        name="test",
+        scopes=scopes or ("*",),
+        actor=Actor.system("test"),
+    )
+    return secret

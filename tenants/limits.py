@@ -27,11 +27,11 @@ WITH now AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS t),
               FROM now),
      past AS (SELECT coalesce(sum(w.count), 0) * (1 - max(slot.gone)) AS weight
               FROM slot LEFT JOIN public.tenants_limitwindow w
-                ON w.key = %(key)s AND w.window = to_timestamp((slot.n - 1) * %(seconds)s))
-INSERT INTO public.tenants_limitwindow AS w (key, window, count)
+                ON w.key = %(key)s AND w."window" = to_timestamp((slot.n - 1) * %(seconds)s))
+INSERT INTO public.tenants_limitwindow AS w (key, "window", count)
 SELECT %(key)s, to_timestamp(slot.n * %(seconds)s), 1 FROM slot, past
 WHERE past.weight + 1 <= %(limit)s
-ON CONFLICT (key, window) DO UPDATE SET count = w.count + 1
+ON CONFLICT (key, "window") DO UPDATE SET count = w.count + 1
 WHERE w.count + 1 + (SELECT weight FROM past) <= %(limit)s
 RETURNING count
 """

@@ -7,6 +7,9 @@ class PulsecloudConfig(AppConfig):
     verbose_name = "PulseCloud"
     default = True
 
+    def ready(self) -> None:
+        from pulsecloud import checks  # noqa: F401 - registers them
+
 
 class StaffAdminConfig(admin_apps.AdminConfig):
     """Django's admin, with the staff site in place of the stock one."""

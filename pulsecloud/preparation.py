@@ -78,6 +78,27 @@ def check_port(variable: str, address: tuple[str, int]) -> None:
         raise CannotStart(f"{variable}={shown} cannot be used: {error.strerror}.") from None
 
 
+def refuse_published_secrets() -> None:
+    """Raises CannotStart when a secret is the one that ops/production.env.example shows everybody."""
+    example = settings.BASE_DIR / "ops" / "production.env.example"
+    published = {
+        line.split("=", 1)[1].strip()
+        for line in (example.read_text(encoding="utf-8").splitlines() if example.exists() else [])
+        if "=" in line and not line.startswith("#")
+    }
+    for name, value in (
+        ("SECRET_KEY", settings.SECRET_KEY),
+        ("PULSECLOUD_ENCRYPTION_KEY", settings.ENCRYPTION_KEY),
+        ("METRICS_TOKEN", settings.METRICS_TOKEN),
+        ("DATABASE_URL", settings.DATABASE_URL),
+        ("EMAIL_URL", settings.EMAIL_URL),
+    ):
+        if value in published:
+            raise CannotStart(
+                f"{name} is the example that everybody can read in {example.name}: make your own."
+            )
+
+
 def database_answers(*, seconds: float = 30.0) -> None:
     """Waits for the server of DATABASE_URL."""
     deadline = time.monotonic() + seconds

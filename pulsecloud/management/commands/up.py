@@ -69,6 +69,7 @@ class Command(BaseCommand):
         held: IO[str] | None = None
         code = 0
         try:
+            preparation.refuse_published_secrets()
             held = preparation.lock(data_dir)
             preparation.wait_for_leftovers(supervisor.state)
             preparation.check_port("PULSECLOUD_WEB_ADDR", settings.WEB_ADDR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -24,6 +25,7 @@ DEMO_LABEL = "demo"
 STAFF_EMAIL = "staff@example.test"
 OWNER_EMAIL = "owner@example.test"
 LINK_MINUTES = 15
+PYTHON = os.path.relpath(sys.executable)
 
 
 class Command(BaseCommand):
@@ -62,7 +64,7 @@ class Command(BaseCommand):
         else:
             say(f"  Demo organisation  is {demo.state}: see it in staff admin.")
         say(f"  The sign-in links work once, for {LINK_MINUTES} minutes; new ones:")
-        say("    python manage.py welcome --no-proof")
+        say(f"    {PYTHON} manage.py welcome --no-proof")
         say("  Ctrl-C stops everything.")
         if not passed:
             sys.exit(1)
@@ -92,7 +94,7 @@ class Command(BaseCommand):
         segno.make(link, error="l").terminal(picture, border=2, compact=True)
         say(picture.getvalue())
         say("  or try it without a phone:")
-        say(f"    python manage.py phone '{link}'")
+        say(f"    {PYTHON} manage.py phone '{link}'")
         if "//127.0.0.1" in settings.RELAY_PUBLIC_URL or "//localhost" in settings.RELAY_PUBLIC_URL:
             say("  The relay listens on loopback, so this code works on this machine only. For a")
             say("  phone on your network start with PULSE_RELAY_ADDR=0.0.0.0:8001 and")

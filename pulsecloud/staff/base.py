@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.html import format_html
-from django.utils.timesince import timesince
 
 if TYPE_CHECKING:  # unfold carries no types; its classes extend these
     from django.contrib import admin
@@ -23,7 +19,6 @@ else:
 
 # A list says "10000" for more than this many instead of counting all rows of a big table.
 COUNTED: Final = 10_000
-DASH: Final = "–"
 
 
 class CappedPaginator(Paginator[Any] if TYPE_CHECKING else Paginator):  # type: ignore[misc]
@@ -71,49 +66,3 @@ class StaffInline(TabularInline):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-def ago(moment: datetime | None) -> str:
-    """`3 minutes ago` or `in 2 days`, with the exact time on hover; a dash for never."""
-    if moment is None:
-        return DASH
-    now = timezone.now()
-    if abs(now - moment) < timedelta(minutes=1):
-        text = "just now"
-    elif moment > now:
-        text = f"in {timesince(now, moment, depth=1)}"
-    else:
-        text = f"{timesince(moment, now, depth=1)} ago"
-    return format_html(
-        '<time datetime="{}" title="{}" class="whitespace-nowrap">{}</time>',
-        moment.isoformat(timespec="seconds"),
-        moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        text,
-    )
-
-
-def exactly(moment: datetime | None) -> str:
-    """The time to the second, and how long ago that is."""
-    if moment is None:
-        return DASH
-    return format_html(
-        '<span class="whitespace-nowrap">{}</span> <span class="staff-quiet">({})</span>',
-        moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        ago(moment),
-    )
-
-
-def code(text: str) -> str:
-    """Identifiers and keys, in a face that tells 0 from O and may break anywhere."""
-    return format_html('<code class="staff-code">{}</code>', text) if text else DASH
-
-
-def link(address: str, text: str) -> str:
-    return format_html('<a class="staff-link" href="{}">{}</a>', address, text)
-
-
-def two_lines(first: str, second: str) -> str:
-    """A name with what tells it from its namesakes below it."""
-    return format_html(
-        '<span class="staff-first">{}</span><span class="staff-second">{}</span>', first, second
-    )

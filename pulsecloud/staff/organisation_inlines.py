@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from billing.models import Lease, RefreshToken
 from pulsecloud.staff import badges
-from pulsecloud.staff.base import StaffInline, ago, code, link
+from pulsecloud.staff.base import StaffInline
+from pulsecloud.staff.words import ago, code, link
 from tenants.models import Membership, StepRecord, StepStatus
 
 

@@ -29,9 +29,7 @@ def _lift(organisation: Organisation, actor: Actor, reason: str) -> None:
 
 
 def _again(organisation: Organisation, actor: Actor, reason: str) -> None:
-    _refusable(
-        lambda: provisioning.retry(organisation=organisation, actor=actor, reason=reason)
-    )
+    _refusable(lambda: provisioning.retry(organisation=organisation, actor=actor, reason=reason))
 
 
 def _refusable(call: Callable[[], object]) -> None:
@@ -63,6 +61,7 @@ SUSPEND = Verb(
     ),
     unfit=_unless(State.ACTIVE),
     run=_suspend,
+    icon="pause_circle",
     reason_needed=True,
     dangerous=True,
 )
@@ -78,6 +77,7 @@ LIFT = Verb(
     ),
     unfit=_unless(State.SUSPENDED),
     run=_lift,
+    icon="play_circle",
 )
 PROVISION_AGAIN = Verb(
     name="provision",
@@ -90,5 +90,6 @@ PROVISION_AGAIN = Verb(
     ),
     unfit=_unless(State.FAILED),
     run=_again,
+    icon="replay",
 )
 ALL = (SUSPEND, LIFT, PROVISION_AGAIN)

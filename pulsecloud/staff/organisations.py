@@ -8,30 +8,28 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 
 from audit.models import Event
 from billing import plans
-from pulsecloud.staff import badges, filters, organisation_verbs, proofs, verbs
-from pulsecloud.staff.base import DASH, StaffAdmin, ago, code, exactly, two_lines
+from pulsecloud.staff import badges, filters, last_proof, organisation_verbs
 from pulsecloud.staff.organisation_inlines import (
     LeaseInline,
     MembershipInline,
     RefreshTokenInline,
     StepInline,
 )
+from pulsecloud.staff.verbs import VerbAdmin
+from pulsecloud.staff.words import DASH, ago, code, exactly, two_lines
 from tenants.models import Organisation
 
 EVENTS_SHOWN: Final = 10
 
 
 @admin.register(Organisation)
-class OrganisationAdmin(StaffAdmin):
+class OrganisationAdmin(VerbAdmin):
     list_display = ("name", "state_now", "relay_now", "billing_now", "owner", "since")
     list_display_links = ("name",)
     list_select_related = ("registration", "relay_status", "billing")
@@ -48,8 +46,7 @@ class OrganisationAdmin(StaffAdmin):
     ordering = ("-created_at",)
     list_before_template = "staff/last_proof.html"
     change_form_after_template = "staff/organisation_events.html"
-    actions = ("suspend_chosen", "lift_chosen", "provision_chosen")
-    actions_detail = ("suspend", "lift", "provision")
+    verbs = organisation_verbs.ALL
     inlines = (StepInline, MembershipInline, LeaseInline, RefreshTokenInline)
     fieldsets = (
         (
@@ -102,7 +99,7 @@ class OrganisationAdmin(StaffAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        more = {"last_proof": proofs.last()} if request.method == "GET" else {}
+        more = {"last_proof": last_proof.last()}
         return super().changelist_view(request, {**(extra_context or {}), **more})
 
     def change_view(
@@ -225,65 +222,6 @@ class OrganisationAdmin(StaffAdmin):
     @admin.display(description="deleted")
     def deleted(self, organisation: Organisation) -> str:
         return exactly(organisation.deleted_at)
-
-    # --- verbs ----------------------------------------------------------------------------------
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Only what applies now."""
-        organisation = self.get_object(request, str(object_id))
-        if organisation is None:
-            return []
-        fit = {
-            f"tenants_organisation_{verb.name}"
-            for verb in organisation_verbs.ALL
-            if not verb.unfit(organisation) and verbs.allowed(request, verb)
-        }
-        offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return [each for each in offered if each.action_name in fit]
-
-    def has_verb_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return verbs.allowed(request, organisation_verbs.SUSPEND)
-
-    @action(description="Suspend", icon="pause_circle", variant=ActionVariant.DANGER)
-    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._ask_about_one(request, organisation_verbs.SUSPEND, object_id)
-
-    @action(description="Lift suspension", icon="play_circle", variant=ActionVariant.PRIMARY)
-    def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._ask_about_one(request, organisation_verbs.LIFT, object_id)
-
-    @action(description="Provision again", icon="replay", variant=ActionVariant.PRIMARY)
-    def provision(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._ask_about_one(request, organisation_verbs.PROVISION_AGAIN, object_id)
-
-    @admin.action(description="Suspend", permissions=["verb"])
-    def suspend_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        return self._ask_about_chosen(request, organisation_verbs.SUSPEND, queryset)
-
-    @admin.action(description="Lift suspension", permissions=["verb"])
-    def lift_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        return self._ask_about_chosen(request, organisation_verbs.LIFT, queryset)
-
-    @admin.action(description="Provision again", permissions=["verb"])
-    def provision_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        return self._ask_about_chosen(request, organisation_verbs.PROVISION_AGAIN, queryset)
-
-    def _ask_about_one(
-        self, request: HttpRequest, verb: verbs.Verb, object_id: str
-    ) -> HttpResponse:
-        organisation = self.get_object(request, object_id)
-        if organisation is None:
-            raise Http404
-        if not verbs.allowed(request, verb):
-            raise PermissionDenied
-        back = reverse("admin:tenants_organisation_change", args=[organisation.pk])
-        return verbs.confirm(self, request, verb, [organisation], back)
-
-    def _ask_about_chosen(
-        self, request: HttpRequest, verb: verbs.Verb, queryset: QuerySet[Any]
-    ) -> HttpResponse:
-        chosen = list(queryset[: verbs.AT_ONCE + 1])
-        return verbs.confirm(self, request, verb, chosen, request.get_full_path())
 
 
 def _of(organisation: Organisation, relation: str, field: str, default: Any = "") -> Any:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
-
-from pulsecloud.staff.base import StaffAdmin
 
 
 class StaffSite(UnfoldAdminSite):
@@ -38,8 +39,29 @@ class StaffSite(UnfoldAdminSite):
         admin_class: type[ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
+        # Not at the top: it imports Unfold's pages, and they ask for this site.
+        from pulsecloud.staff.base import StaffAdmin
+
         if admin_class is not None and issubclass(admin_class, StaffAdmin):
             super().register(model_or_iterable, admin_class, **options)
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Everybody signs in at one place, with its limits; a customer is told that this is not
+        theirs."""
+        if not request.user.is_authenticated:
+            return redirect_to_login(self._next(request))
+        if self.has_permission(request):
+            return HttpResponseRedirect(self._next(request))
+        context = {**self.each_context(request), "title": "Not for this account"}
+        return TemplateResponse(request, "staff/not_staff.html", context, status=403)
+
+    def _next(self, request: HttpRequest) -> str:
+        """Where the person wanted to go, if that is one of these pages."""
+        wanted = request.GET.get(REDIRECT_FIELD_NAME, "")
+        home = reverse(f"{self.name}:index")
+        return wanted if wanted.startswith(home) and "\\" not in wanted else home
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -13,13 +13,16 @@ from typing import Any, Final
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from audit.actors import Actor
-from pulsecloud.staff.base import ModelAdmin
+from pulsecloud.staff.base import StaffAdmin
 from tenants.models import User
 
 # One page of a list; more at once is a job for a script with a plan.
@@ -42,6 +45,7 @@ class Verb:
     consequences: Sequence[str]
     unfit: Callable[[Any], str]
     run: Callable[[Any, Actor, str], None]
+    icon: str
     reason_needed: bool = False
     dangerous: bool = False
 
@@ -68,36 +72,91 @@ def allowed(request: HttpRequest, verb: Verb) -> bool:
     return request.user.has_perm(verb.permission)  # type: ignore[union-attr]
 
 
-def confirm(
-    page: ModelAdmin, request: HttpRequest, verb: Verb, subjects: Sequence[Model], back: str
-) -> HttpResponse:
-    """GET, or the POST of a list action: the page that asks. POST with `confirmed`: does it."""
-    fit = [subject for subject in subjects if not verb.unfit(subject)]
-    unfit = [(subject, verb.unfit(subject)) for subject in subjects if verb.unfit(subject)]
-    confirmed = request.method == "POST" and "confirmed" in request.POST
-    form = ReasonForm(request.POST if confirmed else None, needed=verb.reason_needed)
-    if len(subjects) > AT_ONCE:
-        messages.error(request, f"At most {AT_ONCE} at once; {len(subjects)} were chosen.")
-        return HttpResponseRedirect(back)
-    if confirmed and form.is_valid():
-        _do(request, verb, fit, form.cleaned_data["reason"])
-        return HttpResponseRedirect(back)
-    return TemplateResponse(
-        request,
-        "staff/confirm.html",
-        {
-            **page.admin_site.each_context(request),
-            "opts": page.opts,
+class VerbAdmin(StaffAdmin):
+    """A page with verbs: buttons on a row's own page, and actions for the chosen rows of a list.
+
+    Both lead to a page that asks; only its POST with `confirmed` does anything.
+    """
+
+    verbs: Sequence[Verb] = ()
+
+    def __init__(self, model: type[Model], admin_site: Any) -> None:
+        for verb in self.verbs:
+            setattr(self, verb.name, self._button(verb))
+        self.actions_detail = [verb.name for verb in self.verbs]
+        super().__init__(model, admin_site)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            f"{verb.name}_chosen": (self._ask_about_chosen(verb), f"{verb.name}_chosen", verb.title)
+            for verb in self.verbs
+            if allowed(request, verb)
+        }
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Unfold's: the buttons of a row's page. Only what applies now."""
+        subject = self.get_object(request, str(object_id))
+        fit = [
+            verb.name
+            for verb in self.verbs
+            if subject is not None and allowed(request, verb) and not verb.unfit(subject)
+        ]
+        return [self.get_unfold_action(name) for name in fit]  # type: ignore[attr-defined]
+
+    def _button(self, verb: Verb) -> Callable[[HttpRequest, str], HttpResponse]:
+        """The view behind a button, with what Unfold reads from it."""
+
+        def ask_about_one(request: HttpRequest, object_id: str) -> HttpResponse:
+            subject = self.get_object(request, object_id)
+            if subject is None:
+                raise Http404
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+            return self._ask(request, verb, [subject], reverse(name, args=[subject.pk]))
+
+        ask_about_one.short_description = verb.title  # type: ignore[attr-defined]
+        ask_about_one.icon = verb.icon  # type: ignore[attr-defined]
+        ask_about_one.attrs = {}  # type: ignore[attr-defined]
+        ask_about_one.variant = (  # type: ignore[attr-defined]
+            ActionVariant.DANGER if verb.dangerous else ActionVariant.PRIMARY
+        )
+        return ask_about_one
+
+    def _ask_about_chosen(self, verb: Verb) -> Callable[..., HttpResponse]:
+        def ask(_: Any, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse:
+            subjects = list(chosen[: AT_ONCE + 1])
+            return self._ask(request, verb, subjects, request.get_full_path())
+
+        return ask
+
+    def _ask(
+        self, request: HttpRequest, verb: Verb, subjects: Sequence[Model], back: str
+    ) -> HttpResponse:
+        if not allowed(request, verb):
+            raise PermissionDenied
+        if len(subjects) > AT_ONCE:
+            messages.error(request, f"At most {AT_ONCE} at once.")
+            return HttpResponseRedirect(back)
+        reasons = [(subject, verb.unfit(subject)) for subject in subjects]
+        fit = [subject for subject, reason in reasons if not reason]
+        confirmed = request.method == "POST" and "confirmed" in request.POST
+        form = ReasonForm(request.POST if confirmed else None, needed=verb.reason_needed)
+        if confirmed and form.is_valid():
+            _do(request, verb, fit, form.cleaned_data["reason"])
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
             "title": verb.title,
             "verb": verb,
+            "subjects": subjects,
             "fit": fit,
-            "unfit": unfit,
+            "unfit": [(subject, reason) for subject, reason in reasons if reason],
             "form": form,
             "back": back,
-            "chosen": ACTION_CHECKBOX_NAME,
-            "subjects": subjects,
-        },
-    )
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "action": f"{verb.name}_chosen",
+        }
+        return TemplateResponse(request, "staff/confirm.html", context)
 
 
 def _do(request: HttpRequest, verb: Verb, subjects: Sequence[Model], reason: str) -> None:

@@ -1,0 +1,25 @@
+"""Registers the staff pages; Django's admin looks for this module in every application."""
+
+from pulsecloud.staff import (
+    entitlement,
+    invitations,
+    jobs,
+    organisations,
+    outbox,
+    people,
+    proofs,
+    relay,
+    trail,
+)
+
+__all__ = [
+    "entitlement",
+    "invitations",
+    "jobs",
+    "organisations",
+    "outbox",
+    "people",
+    "proofs",
+    "relay",
+    "trail",
+]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -215,7 +215,7 @@ class Phone:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> AsyncIterator[proxy.Response]:
+    ) -> AsyncGenerator[proxy.Response, None]:
         """Every response frame of one request as it comes: one, or those of an event stream up to
         its end. A reader that leaves early (contextlib.aclosing) frees the phone for the next one.
         """

@@ -15,9 +15,10 @@ import pytest
 
 from relay.wire import identity
 from relay.wire.pairing import Pairing
-from tests.phone.conftest import ROOT, Relay
 from tests.phone.test_phone import SIGNER, TOKEN, serve
 from tests.reference_instance import ReferenceInstance
+from tests.relay_server.process import ROOT, Relay
+from tests.relay_server.signing import licence
 
 
 class Ended(NamedTuple):
@@ -29,15 +30,15 @@ class Ended(NamedTuple):
 @pytest.fixture
 async def paired(relay: Relay) -> AsyncIterator[Pairing]:
     async with ReferenceInstance(
-        relay.instance_url,
-        license_token=relay.licence(),
+        relay.instances,
+        license_token=licence(),
         identity=SIGNER,
         valid_tokens={TOKEN},
         handler=serve,
     ) as instance:
         await instance.registered()
         yield Pairing(
-            instance.instance_id, relay.app_url, TOKEN, SIGNER.public_key, SIGNER.fingerprint
+            instance.instance_id, relay.apps, TOKEN, SIGNER.public_key, SIGNER.fingerprint
         )
 
 

@@ -13,10 +13,11 @@ from relay.phone import Phone, PhoneError
 from relay.wire import identity, proxy
 from relay.wire.frames import ErrorCode, FrameType
 from relay.wire.pairing import Pairing
-from tests.phone.conftest import Relay
 from tests.raw_socket import raw_app
 from tests.reference_channels import Answer, Stream
 from tests.reference_instance import ReferenceInstance
+from tests.relay_server.process import Relay
+from tests.relay_server.signing import licence
 from tests.waiting import until_async
 
 TOKEN = "5e" * 32
@@ -25,7 +26,7 @@ SIGNER = identity.make()
 
 def link_to(relay: Relay, instance: ReferenceInstance, *, token: str = TOKEN) -> str:
     return Pairing(
-        instance.instance_id, relay.app_url, token, SIGNER.public_key, SIGNER.fingerprint
+        instance.instance_id, relay.apps, token, SIGNER.public_key, SIGNER.fingerprint
     ).link()
 
 
@@ -56,8 +57,8 @@ async def counted(count: int) -> AsyncIterator[bytes]:
 @pytest.fixture
 async def instance(relay: Relay) -> AsyncIterator[ReferenceInstance]:
     async with ReferenceInstance(
-        relay.instance_url,
-        license_token=relay.licence(),
+        relay.instances,
+        license_token=licence(),
         identity=SIGNER,
         valid_tokens={TOKEN},
         handler=serve,
@@ -133,7 +134,7 @@ async def test_sealed_and_plain_apps_of_one_instance_get_their_own_answers(
     relay: Relay, instance: ReferenceInstance
 ) -> None:
     link = link_to(relay, instance)
-    plain, channel = await raw_app(relay.app_url, instance.instance_id, TOKEN)
+    plain, channel = await raw_app(relay.apps, instance.instance_id, TOKEN)
     async with plain, Phone.from_link(link) as one, Phone.from_link(link) as other:
         assert len({channel, one.channel, other.channel}) == 3
         for n in range(5):
@@ -170,7 +171,7 @@ async def test_an_offline_instance_keeps_the_pairing_and_is_reached_again(
 
 
 async def test_an_unknown_instance_keeps_the_pairing(relay: Relay) -> None:
-    link = Pairing("relay_00000000deadbeef", relay.app_url, TOKEN, SIGNER.public_key).link()
+    link = Pairing("relay_00000000deadbeef", relay.apps, TOKEN, SIGNER.public_key).link()
     with pytest.raises(PhoneError) as refused:
         await Phone.from_link(link).open()
     assert refused.value.code == ErrorCode.INSTANCE_NOT_FOUND
@@ -193,7 +194,7 @@ async def test_every_connection_and_exchange_has_keys_of_its_own(
 
 async def test_a_foreign_instance_behind_the_right_id_is_refused(relay: Relay) -> None:
     async with ReferenceInstance(
-        relay.instance_url, license_token=relay.licence(), valid_tokens={TOKEN}, handler=serve
+        relay.instances, license_token=licence(), valid_tokens={TOKEN}, handler=serve
     ) as impostor:
         await impostor.registered()
         with pytest.raises(PhoneError) as refused:
@@ -204,7 +205,7 @@ async def test_a_foreign_instance_behind_the_right_id_is_refused(relay: Relay) -
 
 async def test_an_instance_that_cannot_sign_is_refused(relay: Relay) -> None:
     async with ReferenceInstance(
-        relay.instance_url, license_token=relay.licence(), identity=None, valid_tokens={TOKEN}
+        relay.instances, license_token=licence(), identity=None, valid_tokens={TOKEN}
     ) as unsigned:
         await unsigned.registered()
         with pytest.raises(PhoneError) as refused:

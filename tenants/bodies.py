@@ -32,9 +32,14 @@ def json_object(
     """The body as a JSON object; an empty body is an empty object.
 
     Raises Problem: 400 `invalid_json` for what does not parse; 400 `invalid_request` for JSON that
-    is no object, for keys outside `known`, and for text that PostgreSQL cannot store.
+    is no object, for keys outside `known`, and for text that PostgreSQL cannot store; 415 for a
+    multi-part form; 411, 400, 413 as `refuse_oversize` does.
     """
     refuse_oversize(request, limit=limit)
+    if not int(request.META.get("CONTENT_LENGTH") or 0):
+        return {}
+    if request.content_type == "multipart/form-data":
+        raise Problem(415, "unsupported_media_type", "Send application/json.")
     raw = request.body
     if not raw.strip():
         return {}

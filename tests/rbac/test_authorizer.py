@@ -1,0 +1,195 @@
+"""Permissions are decided as hosted-contract section 10.3 says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rbac.authorizer import ACTIONS, MAX_DEPTH, Grant, decide, grants_of
+from rbac.models import Assignment, Permission, Role
+from tenants.schemas import in_schema
+from tests.factories import make_organisation, make_user
+
+
+def allowed(grants: list[Grant], action: str, resource: str, **attributes: str) -> bool:
+    return decide(grants, action, resource, {"user": "u1", **attributes})
+
+
+def test_nothing_granted_is_denied() -> None:
+    assert not allowed([], "read", "nodes")
+
+
+def test_an_allow_allows_its_action_on_its_resource_only() -> None:
+    grants = [Grant("read", "nodes")]
+    assert allowed(grants, "read", "nodes")
+    assert not allowed(grants, "write", "nodes")
+    assert not allowed(grants, "read", "users")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_admin_satisfies_any_action(action: str) -> None:
+    assert allowed([Grant("admin", "nodes")], action, "nodes")
+    assert not allowed([Grant("admin", "nodes")], action, "users")
+
+
+@pytest.mark.parametrize(
+    ("granted", "resource", "fits"),
+    [
+        ("*", "nodes", True),
+        ("*", "nodes:pve1", True),
+        ("nodes", "nodes", True),
+        ("nodes", "nodes:pve1", False),
+        ("nodes:*", "nodes", True),
+        ("nodes:*", "nodes:pve1", True),
+        ("nodes:*", "nodes:pve1:disk", True),
+        ("nodes:*", "nodesx", False),
+        ("nodes:*", "node", False),
+        ("nodes:pve1", "nodes:pve1", True),
+        ("nodes:pve1", "nodes:pve12", False),
+        ("nodes:pve1:*", "nodes:pve12", False),
+        ("node*", "nodes", False),
+        ("", "nodes", False),
+    ],
+)
+def test_resources_match(granted: str, resource: str, fits: bool) -> None:
+    assert allowed([Grant("read", granted)], "read", resource) is fits
+
+
+def test_deny_wins_over_every_allow_wherever_it_stands() -> None:
+    deny, allow = Grant("write", "nodes", "deny"), Grant("admin", "*")
+    for grants in ([deny, allow], [allow, deny], [allow, deny, allow]):
+        assert not allowed(grants, "write", "nodes")
+        assert allowed(grants, "read", "nodes")
+
+
+def test_a_deny_of_admin_denies_all() -> None:
+    assert not allowed([Grant("admin", "*"), Grant("admin", "users:*", "deny")], "read", "users:1")
+
+
+def test_an_effect_that_is_unknown_denies() -> None:
+    assert not allowed([Grant("read", "nodes"), Grant("read", "nodes", "maybe")], "read", "nodes")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "attributes", "holds"),
+    [
+        ({}, {}, True),
+        ({"site": "north"}, {"site": "north"}, True),
+        ({"site": "north"}, {"site": "south"}, False),
+        ({"site": "north"}, {}, False),
+        ({"site": "north", "rack": "1"}, {"site": "north"}, False),
+        ({"owner": "${user}"}, {"owner": "u1"}, True),
+        ({"owner": "${user}"}, {"owner": "u2"}, False),
+        ({"owner": "team-${attr.team}"}, {"owner": "team-a", "team": "a"}, True),
+        ({"owner": "team-${attr.team}"}, {"owner": "team-", "team": ""}, True),
+        ({"owner": "team-${attr.team}"}, {"owner": "team-${attr.team}"}, False),
+        ({"owner": "${attr.user}"}, {"owner": "u1"}, True),
+        ({"owner": "${other}"}, {"owner": "${other}"}, True),
+        ({"count": 3}, {"count": "3"}, True),
+    ],
+)
+def test_conditions(conditions: dict[str, Any], attributes: dict[str, str], holds: bool) -> None:
+    grants = [Grant("read", "nodes", conditions=conditions)]
+    assert allowed(grants, "read", "nodes", **attributes) is holds
+
+
+def test_a_deny_whose_condition_is_not_met_is_skipped() -> None:
+    grants = [Grant("read", "*"), Grant("read", "nodes", "deny", {"site": "north"})]
+    assert not allowed(grants, "read", "nodes", site="north")
+    assert allowed(grants, "read", "nodes", site="south")
+    assert allowed(grants, "read", "nodes")
+
+
+_grants = st.lists(
+    st.builds(
+        Grant,
+        st.sampled_from(ACTIONS),
+        st.sampled_from(["*", "nodes", "nodes:*", "users"]),
+        st.sampled_from(["allow", "deny"]),
+        st.sampled_from([{}, {"site": "north"}]),
+    ),
+    max_size=6,
+)
+
+
+@given(_grants, st.sampled_from(ACTIONS), st.sampled_from(["nodes", "nodes:1", "users", "ai"]))
+def test_more_denies_never_allow_more(grants: list[Grant], action: str, resource: str) -> None:
+    denied = [*grants, Grant(action, resource, "deny")]
+    assert not allowed(denied, action, resource)
+    if allowed(grants, action, resource):
+        assert any(grant.effect == "allow" for grant in grants)
+    assert allowed(list(reversed(grants)), action, resource) is allowed(grants, action, resource)
+
+
+@pytest.fixture
+def inside(db: None) -> Any:
+    with in_schema(make_organisation()):
+        yield
+
+
+def role(name: str, *permissions: tuple[str, str, str], parent: Role | None = None) -> Role:
+    made = Role.objects.create(id=name, name=name, parent=parent)
+    for action, resource, effect in permissions:
+        Permission.objects.create(role=made, action=action, resource=resource, effect=effect)
+    return made
+
+
+def test_grants_come_from_every_role_and_its_parents(inside: None) -> None:
+    person = make_user()
+    grand = role("grand", ("read", "users", "allow"))
+    parent = role("parent", ("write", "users", "deny"), parent=grand)
+    child = role("child", ("read", "nodes", "allow"), parent=parent)
+    other = role("other", ("write", "users", "allow"))
+    role("unrelated", ("admin", "*", "allow"))
+    for held in (child, other):
+        Assignment.objects.create(user=person.pk, role=held)
+    grants = grants_of(person.pk)
+    assert allowed(grants, "read", "users")
+    assert allowed(grants, "read", "nodes")
+    # The deny two roles away beats the allow of a role that is held directly.
+    assert not allowed(grants, "write", "users")
+    assert not allowed(grants, "admin", "settings")
+    assert grants_of(make_user().pk) == []
+
+
+def test_conditions_survive_the_database(inside: None) -> None:
+    person, held = make_user(), role("held")
+    Permission.objects.create(
+        role=held, action="read", resource="nodes", conditions={"owner": "${user}"}
+    )
+    Assignment.objects.create(user=person.pk, role=held)
+    assert grants_of(person.pk) == [Grant("read", "nodes", "allow", {"owner": "${user}"})]
+
+
+def test_parents_are_followed_ten_levels_and_no_further(inside: None) -> None:
+    person = make_user()
+    above: Role | None = None
+    for level in range(MAX_DEPTH + 2, -1, -1):
+        above = role(f"level-{level}", ("read", f"res-{level}", "allow"), parent=above)
+    assert above is not None
+    Assignment.objects.create(user=person.pk, role=above)
+    reached = {grant.resource for grant in grants_of(person.pk)}
+    assert reached == {f"res-{level}" for level in range(MAX_DEPTH + 1)}
+
+
+def test_a_circle_of_parents_ends(inside: None) -> None:
+    person = make_user()
+    first = role("first", ("read", "nodes", "allow"))
+    second = role("second", ("read", "users", "allow"), parent=first)
+    Role.objects.filter(pk="first").update(parent=second)
+    Assignment.objects.create(user=person.pk, role=second)
+    assert {grant.resource for grant in grants_of(person.pk)} == {"nodes", "users"}
+
+
+def test_one_query_reads_all_grants(inside: None) -> None:
+    person = make_user()
+    Assignment.objects.create(user=person.pk, role_id="operator")
+    with CaptureQueriesContext(connection) as captured:
+        assert len(grants_of(person.pk)) == 5
+    queries = [q["sql"] for q in captured if not q["sql"].startswith("SET search_path")]
+    assert len(queries) == 1

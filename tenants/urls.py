@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tenants import api, hand_off, views
+from tenants import api, hand_off, owner_views, views
 
 urlpatterns = [
     path("", views.index, name="index"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("signup/status", views.status, name="signup_status"),
     path("sign-in/<str:token>", views.sign_in, name="sign_in"),
     path("o/<str:label>/", hand_off.open_organisation, name="open_organisation"),
+    path("o/<str:label>/suspend", owner_views.suspend),
+    path("o/<str:label>/lift", owner_views.lift),
     # allauth's own sign-up makes people without organisations.
     path("accounts/signup/", RedirectView.as_view(url="/signup")),
     path("api/public/signup", api.signup_view),

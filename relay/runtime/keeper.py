@@ -108,7 +108,7 @@ class Keeper:
         self._link = link
         self._line.connect(credential.kind, credential.expires_at)
         self._say()
-        self._log.info("connected", credential=credential.kind)
+        self._log.info("connected", by=credential.kind)
         try:
             ending = await self._hold(link, credential, wallet)
         finally:

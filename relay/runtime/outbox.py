@@ -32,10 +32,8 @@ class Outbox:
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
+                if not turn.cancelled():
                     self._wake_one()  # the room was ours to take; the next one gets it
-                else:
-                    self._waiting.remove(turn)
                 raise
 
     def put(self, message: bytes) -> None:

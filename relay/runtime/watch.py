@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from django.conf import settings
+from django.db import connections
 
 from relay.runtime.backoff import Backoff
 from tenants import locks
@@ -83,7 +84,7 @@ def _meaning(payload: str) -> Event | Changed:
 
 def _conninfo() -> str:
     """libpq's connection text from Django's settings."""
-    database = settings.DATABASES["default"]
+    database = connections.settings["default"]
     values = {
         "dbname": database["NAME"],
         "user": database.get("USER"),

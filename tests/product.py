@@ -178,9 +178,8 @@ def running_product(
     When the test fails, everything stays where it is and the test says where.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="pulsecloud-"))
-    data_dir.chmod(
-        0o755
-    )  # else root's PostgreSQL, which runs as nobody, would have to live outside
+    # Root's PostgreSQL runs as nobody: closed to it, its cluster would have to live elsewhere.
+    data_dir.chmod(0o755)
     web, relay = free_port(), free_port()
     env = databases.environment(database) if database else dict(os.environ)
     env |= {

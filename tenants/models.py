@@ -96,6 +96,8 @@ class Organisation(models.Model):
     (F05, F24), and there is no `with organisation:` (F02). Only `tenants.schemas` switches.
     """
 
+    auto_drop_schema = False  # a signal of django-tenants asks its tenant model for this
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     display_name = models.CharField(max_length=64)
     label = models.CharField(max_length=40, validators=[RegexValidator(LABEL)])

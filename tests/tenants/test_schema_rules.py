@@ -98,6 +98,9 @@ def test_saving_and_deleting_rows_neither_makes_nor_drops_a_schema() -> None:
         organisation.label = "not a label"
         organisation.save()
     assert schemas.schema_exists(organisation.schema_name)
+    organisation.refresh_from_db()
+    organisation.delete()
+    assert schemas.schema_exists(organisation.schema_name)
     name = schemas.new_schema_name()
     Organisation.objects.create(
         display_name="x", label=unique("row"), schema_name=name, instance_host=unique("row"),

@@ -36,7 +36,7 @@ SELECT 'connected', '', count(*)
 UNION ALL
 SELECT 'phones', '', coalesce(sum(s.active_channels), 0)
   FROM relay_relaystatus s JOIN tenants_organisation o ON o.id = s.organisation_id
- WHERE s.connected AND NOT o.canary AND s.seen_at > now() - %(stale)s
+ WHERE s.connected AND o.state = 'active' AND NOT o.canary AND s.seen_at > now() - %(stale)s
 UNION ALL
 SELECT 'requested_today', '', count(*)
   FROM tenants_organisation o

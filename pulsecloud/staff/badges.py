@@ -29,7 +29,13 @@ STATES: Final[dict[str, str]] = {
 
 
 def badge(text: str, tone: str, title: str = "") -> str:
-    return format_html('<span class="staff-badge staff-{}" title="{}">{}</span>', tone, title, text)
+    """`title` is shown on hover and says why."""
+    return format_html(
+        '<span class="staff-badge staff-{}" title="{}">{}</span>',
+        tone,
+        title,
+        text[:1].upper() + text[1:],
+    )
 
 
 def of_state(organisation: Organisation) -> str:

@@ -57,6 +57,7 @@ class StaffInline(TabularInline):
 
     extra = 0
     can_delete = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any) -> bool:
         return False

@@ -134,7 +134,7 @@ class JobAdmin(VerbAdmin):
     @admin.display(description="arguments")
     def arguments(self, job: ProcrastinateJob) -> str:
         text = ", ".join(f"{key}={json.dumps(value)}" for key, value in job.args.items())
-        return code(text[:300])
+        return code(text[:300], breaks=True)
 
     @admin.display(description="last event", ordering="last_event")
     def last(self, job: ProcrastinateJob) -> str:

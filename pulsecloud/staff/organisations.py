@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 
 from audit.models import Event
 from billing import plans
@@ -23,7 +24,7 @@ from pulsecloud.staff.organisation_inlines import (
 )
 from pulsecloud.staff.verbs import VerbAdmin
 from pulsecloud.staff.words import DASH, ago, code, exactly, two_lines
-from tenants.models import Organisation
+from tenants.models import Organisation, Runtime
 
 EVENTS_SHOWN: Final = 10
 
@@ -47,7 +48,7 @@ class OrganisationAdmin(VerbAdmin):
     list_before_template = "staff/last_proof.html"
     change_form_after_template = "staff/organisation_events.html"
     verbs = organisation_verbs.ALL
-    inlines = (StepInline, MembershipInline, LeaseInline, RefreshTokenInline)
+    inlines = (StepInline, MembershipInline, LeaseInline)
     fieldsets = (
         (
             None,
@@ -64,7 +65,7 @@ class OrganisationAdmin(VerbAdmin):
             "Can phones reach it?",
             {
                 "fields": (
-                    ("relay_now", "relay_error"),
+                    ("relay_now", "relay_meaning"),
                     ("instance", "fingerprint"),
                     ("credential", "connected_since"),
                     ("phones", "runtime_now"),
@@ -89,6 +90,12 @@ class OrganisationAdmin(VerbAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         return [name for _, part in self.fieldsets for row in part["fields"] for name in row]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        """Refresh tokens are for external runtimes, which few have."""
+        if obj is not None and obj.runtime == Runtime.EXTERNAL:
+            return [*self.inlines, RefreshTokenInline]
+        return list(self.inlines)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -142,11 +149,11 @@ class OrganisationAdmin(VerbAdmin):
 
     @admin.display(description="id")
     def organisation_id(self, organisation: Organisation) -> str:
-        return code(str(organisation.pk))
+        return code(str(organisation.pk), breaks=True)
 
     @admin.display(description="host")
     def host(self, organisation: Organisation) -> str:
-        return code(organisation.instance_host)
+        return code(organisation.instance_host, breaks=True)
 
     @admin.display(description="asked for")
     def created(self, organisation: Organisation) -> str:
@@ -156,8 +163,8 @@ class OrganisationAdmin(VerbAdmin):
     def provisioned(self, organisation: Organisation) -> str:
         return exactly(organisation.provisioned_at)
 
-    @admin.display(description="last error")
-    def relay_error(self, organisation: Organisation) -> str:
+    @admin.display(description="which means")
+    def relay_meaning(self, organisation: Organisation) -> str:
         return badges.relay_words(organisation)[2] or DASH
 
     @admin.display(description="instance id")
@@ -166,12 +173,13 @@ class OrganisationAdmin(VerbAdmin):
 
     @admin.display(description="identity fingerprint")
     def fingerprint(self, organisation: Organisation) -> str:
-        return code(_of(organisation, "registration", "identity_fingerprint"))
+        return code(_of(organisation, "registration", "identity_fingerprint"), breaks=True)
 
     @admin.display(description="credential")
     def credential(self, organisation: Organisation) -> str:
         kind = _of(organisation, "relay_status", "credential")
-        return two_lines(kind, "") if kind else DASH
+        ends = _of(organisation, "relay_status", "credential_expires_at", None)
+        return format_html("{}, runs out {}", kind, ago(ends)) if kind else DASH
 
     @admin.display(description="connected since")
     def connected_since(self, organisation: Organisation) -> str:

@@ -84,15 +84,15 @@ class RegistrationAdmin(StaffAdmin):
 
     @admin.display(description="identity fingerprint")
     def fingerprint(self, registration: Registration) -> str:
-        return code(registration.identity_fingerprint)
+        return code(registration.identity_fingerprint, breaks=True)
 
     @admin.display(description="identity public key")
     def public_key(self, registration: Registration) -> str:
-        return code(registration.identity_public_key)
+        return code(registration.identity_public_key, breaks=True)
 
     @admin.display(description="attached licence")
     def licence(self, registration: Registration) -> str:
-        return code(registration.licence_id)
+        return code(registration.licence_id, breaks=True)
 
     @admin.display(description="made")
     def made(self, registration: Registration) -> str:

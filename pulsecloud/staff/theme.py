@@ -33,6 +33,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Staff",
     "SITE_SYMBOL": "sensors",
     "SITE_URL": "/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("pulsecloud/logo.svg")}
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
@@ -85,13 +88,13 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Organisations", "apartment", "tenants_organisation"),
                     _page("Invitations", "mail", "tenants_invitation"),
-                    _page("People", "group", "tenants_user"),
+                    _page("Users", "group", "tenants_user"),
                 ],
             },
             {
                 "title": "Reachability",
                 "items": [
-                    _page("Proofs", "verified", "tenants_readinessrecord"),
+                    _page("Readiness records", "verified", "tenants_readinessrecord"),
                     _page("Relay registrations", "sensors", "relay_registration"),
                 ],
             },

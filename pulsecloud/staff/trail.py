@@ -53,7 +53,7 @@ class EventAdmin(StaffAdmin):
         "before_text",
         "after_text",
         "address",
-        "request",
+        "request_ref",
         "event_id",
     )
     fields = (
@@ -62,7 +62,7 @@ class EventAdmin(StaffAdmin):
         ("subject",),
         ("reason",),
         ("before_text", "after_text"),
-        ("address", "request"),
+        ("address", "request_ref"),
         ("event_id",),
     )
 
@@ -127,7 +127,7 @@ class EventAdmin(StaffAdmin):
         return _json(event.after)
 
     @admin.display(description="request id")
-    def request(self, event: Event) -> str:
+    def request_ref(self, event: Event) -> str:
         return code(event.request_id)
 
     @admin.display(description="event id")
@@ -136,4 +136,6 @@ class EventAdmin(StaffAdmin):
 
 
 def _json(value: Any) -> str:
-    return code(json.dumps(value, indent=2, ensure_ascii=False)) if value else DASH
+    if not value:
+        return DASH
+    return code(json.dumps(value, indent=2, ensure_ascii=False), breaks=True)

@@ -45,9 +45,13 @@ def exactly(moment: datetime | None) -> str:
     )
 
 
-def code(text: str) -> str:
-    """Identifiers and keys, in a face that tells 0 from O and may break anywhere."""
-    return format_html('<code class="staff-code">{}</code>', text) if text else DASH
+def code(text: str, *, breaks: bool = False) -> str:
+    """Identifiers, in a face that tells 0 from O. Long ones `breaks` anywhere."""
+    if not text:
+        return DASH
+    return format_html(
+        '<code class="staff-code{}">{}</code>', " staff-breaks" if breaks else "", text
+    )
 
 
 def link(address: str, text: str) -> str:

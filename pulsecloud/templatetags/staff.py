@@ -24,6 +24,16 @@ def proof_summary(record: ReadinessRecord) -> str:
     return last_proof.summary(record)
 
 
+@register.filter
+def evidence(value: Any) -> str:
+    """What a proof's step showed: text as it is, lists and mappings in short."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {evidence(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(evidence(item) for item in value) or "nothing"
+    return str(value)
+
+
 @register.simple_tag
 def state_badge(organisation: Organisation) -> str:
     return badges.of_state(organisation)

@@ -16,8 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from audit.actors import Actor
+from billing.models import Lease
 from pulsecloud.proof import gauges
 from pulsecloud.proof.browser import Browser, UnexpectedAnswer
 from relay.models import RelayStatus
@@ -103,18 +105,15 @@ class Journey:
         return {"organisation": str(self.organisation), "host": self.host, "steps": status["steps"]}
 
     def see_lease(self) -> Evidence:
-        def leased() -> dict[str, Any] | None:
-            status = self.relay_status()
-            return status if status.get("credential_expires_at") else None
-
-        status = until(
-            leased,
-            CONNECTED_WITHIN * self.patience,
-            "no entitlement lease was issued to the runtime",
-        )
-        if status["credential"] != "lease":
-            raise UnexpectedAnswer(f"the credential is a {status['credential']}, not a lease")
-        return {"credential": "lease", "expires_at": status["credential_expires_at"]}
+        """No door shows a lease before the runtime uses it, so its record is looked up."""
+        lease = Lease.objects.filter(organisation_id=UUID(str(self.organisation))).first()
+        if lease is None or lease.expires_at <= timezone.now():
+            raise UnexpectedAnswer("no live entitlement lease is on record")
+        return {
+            "kid": lease.kid,
+            "plan": lease.plan_version,
+            "expires_at": lease.expires_at.isoformat(),
+        }
 
     def await_connected(self) -> Evidence:
         def connected() -> dict[str, Any] | None:
@@ -122,7 +121,9 @@ class Journey:
             return self.status if self.status["connected"] else None
 
         until(connected, CONNECTED_WITHIN * self.patience, lambda: f"not connected: {self.status}")
-        return {"instance_id": self.status["instance_id"]}
+        if self.status["credential"] != "lease":
+            raise UnexpectedAnswer(f"connected with a {self.status['credential']}, not the lease")
+        return {"instance_id": self.status["instance_id"], "credential": "lease"}
 
     def read_qr(self) -> Evidence:
         self.link, self.token_id = self.mint_device()

@@ -18,17 +18,21 @@ BEGIN {body} END $$
 
 
 @contextmanager
-def trigger(connection: psycopg.Connection, *, table: str, when: str, body: str) -> Iterator[None]:
-    """A row trigger on a public table while the block runs."""
+def trigger(
+    connection: psycopg.Connection, *, tables: list[str], when: str, body: str
+) -> Iterator[None]:
+    """A row trigger on public tables while the block runs."""
     connection.execute(_FUNCTION.format(returns="trigger", body=body))
-    connection.execute(
-        f"CREATE TRIGGER sabotage {when} ON public.{table}"
-        " FOR EACH ROW EXECUTE FUNCTION public.sabotage()"
-    )
+    for table in tables:
+        connection.execute(
+            f"CREATE TRIGGER sabotage {when} ON public.{table}"
+            " FOR EACH ROW EXECUTE FUNCTION public.sabotage()"
+        )
     try:
         yield
     finally:
-        connection.execute(f"DROP TRIGGER sabotage ON public.{table}")
+        for table in tables:
+            connection.execute(f"DROP TRIGGER sabotage ON public.{table}")
         connection.execute("DROP FUNCTION public.sabotage()")
 
 

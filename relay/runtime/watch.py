@@ -17,6 +17,8 @@ from relay.runtime.backoff import Backoff
 from tenants import locks
 from tenants.notify import RUNTIME
 
+# Options of Django's driver that libpq does not know.
+_DRIVERS_OWN = ("pool", "assume_role", "isolation_level", "server_side_binding")
 STANDBY_SECONDS = 1.0  # between two tries to become the one that serves
 
 log = structlog.get_logger(__name__)
@@ -83,8 +85,10 @@ def _meaning(payload: str) -> Event | Changed:
 
 
 def _conninfo() -> str:
-    """libpq's connection text from Django's settings."""
+    """libpq's connection text from Django's settings. A dead network must show: without the
+    keep-alives a silent server would be believed for hours."""
     database = connections.settings["default"]
+    options = {k: v for k, v in database.get("OPTIONS", {}).items() if k not in _DRIVERS_OWN}
     values = {
         "dbname": database["NAME"],
         "user": database.get("USER"),
@@ -92,6 +96,10 @@ def _conninfo() -> str:
         "host": database.get("HOST"),
         "port": database.get("PORT"),
         "application_name": "pulsecloud-runtime",
-        **database.get("OPTIONS", {}),
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        **options,
     }
     return psycopg.conninfo.make_conninfo(**{k: v for k, v in values.items() if v})

@@ -124,5 +124,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         ):
             raise self.validation_error("too_many_login_attempts")
 
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        """Where the person can go on, instead of the same form again."""
+        return "/"
+
     def get_client_ip(self, request: HttpRequest) -> str:
         return limits.address_of(request)

@@ -1,6 +1,6 @@
 // Sends the form marked `data-send-now` by itself; without scripts its button does.
-// When the same page comes back at once (a browser that keeps no cookies for the other host), it
-// waits for the person instead of going round in circles.
+// When the same page comes back again and again (a browser that keeps no cookies for the other
+// host), it waits for the person instead of going round in circles.
 (function () {
   "use strict";
   var form = document.querySelector("form[data-send-now]");
@@ -8,8 +8,11 @@
   var key = "sent " + location.pathname + " " + form.getAttribute("action");
   var now = Date.now();
   try {
-    if (now - Number(sessionStorage.getItem(key)) < 10000) return;
-    sessionStorage.setItem(key, String(now));
+    var sent = JSON.parse(sessionStorage.getItem(key) || "[]").filter(function (time) {
+      return now - time < 20000;
+    });
+    if (sent.length > 2) return;
+    sessionStorage.setItem(key, JSON.stringify(sent.concat(now)));
   } catch (refused) {
     return;
   }

@@ -31,7 +31,7 @@ from django.db import connections
 from django.test import override_settings
 
 from audit.actors import Actor
-from pulsecloud.processes import alive
+from pulsecloud.processes import alive, die_with_parent
 from pulsecloud.proof.browser import Browser
 from tenants import invitations
 from tenants.models import Organisation
@@ -201,7 +201,13 @@ def running_product(
         command += ["--without", name]
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            preexec_fn=die_with_parent(),  # a killed test run leaves nothing running
         )
     product = Product(
         data_dir, ("127.0.0.1", web), ("127.0.0.1", relay), env, process, output, database

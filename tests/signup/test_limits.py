@@ -101,7 +101,7 @@ def test_two_processes_share_the_limit(product: Product) -> None:
     """`web` runs several processes; a second product on the same database counts along."""
     assert product.database is not None
     with running_product(
-        database=product.database, without=("relay", "runtime", "worker")
+        database=product.database, without=("relay", "runtime")
     ) as second:
         statuses = []
         for n in range(12):

@@ -172,6 +172,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return
         super().handle_cont(event)
 
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text":  # refused whatever it says, so it is not decoded
+            self.frames = [b""]
+        super().send_receive_event_to_app()
+
     def handle_ping(self) -> None:
         if self.writable.is_set():
             super().handle_ping()

@@ -31,7 +31,7 @@ from tenants.sealing import SealError
 AT_ONCE = 3
 AT_ONCE_WINDOW = 60.0
 QUIET_SECONDS = 30.0  # how long a renewal waits for requests in flight
-LATER_BY = 60.0  # seconds by which a renewed lease must outlive the one in use
+LATER_BY = 1.0  # seconds by which a renewed lease must outlive the one in use
 
 log = structlog.get_logger(__name__)
 

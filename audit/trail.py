@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from audit.actors import Actor
 from audit.models import Event
 
@@ -35,7 +37,7 @@ def record(
 ) -> Event:
     """One row: `actor` did `action` to `subject`. `before` and `after` are plain mappings.
 
-    Values under keys that look secret are replaced; values JSON does not know become text.
+    Without `request_id` it is the one of the request that is being answered, if any. Values under keys that look secret are replaced; values JSON does not know become text.
     """
     return Event.objects.create(
         action=action,
@@ -47,9 +49,14 @@ def record(
         reason=reason,
         before=None if before is None else redact(before),
         after=None if after is None else redact(after),
-        request_id=request_id[:64],
+        request_id=(request_id or _current_request())[:64],
         address=address or None,
     )
+
+
+def _current_request() -> str:
+    """The id of the request that is being answered, as the request log has it; or nothing."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
 def redact(value: Any) -> Any:

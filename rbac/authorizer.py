@@ -70,10 +70,9 @@ def permitted(knock: Knock) -> None:
             mobile.check(knock)
         elif not {f"{required.resource}:{required.action}", "*"} & set(knock.token.scopes):
             raise _forbidden(knock)
-    attributes = {**knock.attributes, "user": str(user.pk)}
     with in_schema(knock.known_organisation):
         grants = grants_of(user.pk)
-    if not decide(grants, required.action, required.resource, attributes):
+    if not decide(grants, required.action, required.resource, {"user": str(user.pk)}):
         raise _forbidden(knock)
 
 

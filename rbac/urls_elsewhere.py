@@ -4,4 +4,4 @@ from django.urls import re_path
 
 from rbac import api
 
-urlpatterns = [re_path(r"^api/(?P<rest>.*)$", api.Elsewhere.as_view())]
+urlpatterns = [re_path(r"^api/(?P<rest>[\s\S]*)\Z", api.Elsewhere.as_view())]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -62,7 +62,6 @@ class Knock:
     user: User | None = None
     token: Token | None = None
     membership: Membership | None = None
-    attributes: dict[str, str] = field(default_factory=dict)
 
     # The same, for code behind the check that filled it in; before it they refuse.
 

@@ -112,6 +112,7 @@ def test_secrets_are_redacted_at_any_depth(key: str) -> None:
     value = {"list": [{"deep": {key: "s3cr3t"}}], key: ["s3cr3t"]}
     event = write(before=value, after={key: b"s3cr3t"})
     assert "s3cr3t" not in str(Event.objects.filter(pk=event.pk).values().get())
+    assert event.before is not None
     assert event.before["list"][0]["deep"][key] == trail.REDACTED
 
 

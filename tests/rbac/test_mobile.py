@@ -63,6 +63,7 @@ SHUT = [
     ("DELETE", f"/api/security/tokens/{uuid.uuid4()}"),
     ("GET", "/api/"),
     ("GET", "/api/admin/roles"),
+    ("GET", "/api/x%0Ay"),
 ]
 
 

@@ -73,6 +73,7 @@ def test_is_in_the_audit_trail_with_who_did_it() -> None:
     )
     made = answer.json()
     event = Event.objects.get(subject=f"token {made['record']['id']}")
+    assert event.request_id == answer["X-Request-Id"]
     assert (event.action, event.actor_kind, event.actor_id) == (
         "token_issued",
         "person",

@@ -16,7 +16,7 @@ from tests.factories import make_organisation, make_token, make_user, owner_of, 
 
 pytestmark = pytest.mark.django_db
 
-REQUESTS = [
+REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/api/organisation", {}),
     ("POST", "/api/organisation", {}),
     ("GET", "/api/settings/relay/status", {}),
@@ -155,7 +155,7 @@ class Unreadable:
     def read(self, *args: object) -> bytes:
         raise AssertionError("the body was read")
 
-    readline = __iter__ = read  # type: ignore[assignment]
+    readline = __iter__ = read
 
     def close(self) -> None:
         pass

@@ -56,7 +56,7 @@ def mint(organisation: Organisation, secret: str) -> Any:
     return post(Client(), organisation, HTTP_X_API_TOKEN=secret)
 
 
-def post(client: Client, organisation: Organisation, **headers: str) -> Any:
+def post(client: Client, organisation: Organisation, **headers: Any) -> Any:
     return client.post(
         MINT, "{}", content_type="application/json", HTTP_HOST=organisation.instance_host, **headers
     )

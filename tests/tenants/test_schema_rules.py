@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def rows(sql: str, *values: object) -> list[Any]:
+def rows(sql: str, *values: str) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return [row[0] if len(row) == 1 else row for row in cursor.fetchall()]

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, connections
 
 from rbac.models import Change
+from tenants import schemas
 from tenants.models import Organisation
 from tenants.schemas import in_schema
 from tests.factories import make_organisation
@@ -136,6 +137,22 @@ def test_a_fresh_connection_finds_no_tenant_table(pair: list[Organisation]) -> N
 
     with in_schema(pair[0]):
         assert in_threads(look) == ["ProgrammingError"]
+
+
+@pytest.mark.covers("F05")
+def test_of_two_that_make_one_schema_only_one_gets_it(live_db: None) -> None:
+    name, start = schemas.new_schema_name(), threading.Barrier(2, timeout=30)
+
+    def job() -> str:
+        start.wait()
+        try:
+            schemas.create_schema(name)
+        except schemas.SchemaExists:
+            return "exists"
+        return "made"
+
+    assert sorted(str(said) for said in in_threads(job, job)) == ["exists", "made"]
+    schemas.drop_schema(name)
 
 
 def test_a_lost_connection_leaves_nothing_behind(pair: list[Organisation]) -> None:

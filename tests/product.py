@@ -31,6 +31,7 @@ from django.db import connections
 from django.test import override_settings
 
 from audit.actors import Actor
+from pulsecloud.database import embedded
 from pulsecloud.processes import alive, die_with_parent
 from pulsecloud.proof.browser import Browser
 from tenants import invitations
@@ -147,7 +148,13 @@ class Product:
         """kill -9 of one process; returns its pid."""
         pid = self.pids()[name]
         os.kill(pid, signal.SIGKILL)
+        until(lambda: not alive(pid), 5)
         return pid
+
+    def kill_and_wait(self, name: str) -> int:
+        """The same, and waits until the supervisor started it again; returns the new pid."""
+        dead = self.kill(name)
+        return until(lambda: self.pids().get(name, dead) != dead and self.pids()[name], 30)
 
     def log(self, name: str) -> str:
         path = self.data_dir / "logs" / f"{name}.log"
@@ -240,6 +247,20 @@ def looking_into(database: str) -> Iterator[None]:
         yield
     finally:
         _point_to(before)
+
+
+@contextmanager
+def looking_into_its_own(product: Product) -> Iterator[None]:
+    """The same for a product that has a PostgreSQL cluster of its own."""
+    alias = connections["default"].settings_dict
+    before = dict(alias)
+    connections.close_all()
+    alias.update(embedded(product.data_dir))
+    try:
+        yield
+    finally:
+        connections.close_all()
+        alias.update({name: before[name] for name in embedded(product.data_dir)})
 
 
 def _point_to(name: str) -> None:

@@ -10,6 +10,7 @@ for _name in list(os.environ):
         "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "EMAIL_URL", "TRUSTED_PROXIES", "METRICS_TOKEN",
     ):  # fmt: skip
         del os.environ[_name]
+(CACHE / "static").mkdir(parents=True, exist_ok=True)
 os.environ["PULSECLOUD_DATA_DIR"] = str(CACHE)
 os.environ["PULSE_HOSTED_MODE"] = "true"
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

@@ -102,7 +102,9 @@ class Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        await asyncio.sleep(0)  # most of what serves them ends by itself, also when forced
         await self._unless_forced(self._until_closed())
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cancelled is not failed
         for task in list(self.server_state.tasks):
             task.cancel()
         self.station.storage.close()

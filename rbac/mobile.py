@@ -18,6 +18,7 @@ OPEN = frozenset(
         ("GET", "/api/organisation"),
         ("GET", "/api/settings/relay/status"),
         ("GET", "/api/onboarding/qr"),
+        ("GET", "/api/onboarding/qr.svg"),
         ("GET", "/api/onboarding/deep-link"),
         ("POST", "/api/onboarding/validate"),
     }

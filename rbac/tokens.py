@@ -69,9 +69,8 @@ def find(secret: str) -> ApiToken | None:
     if token is None:
         return None
     now = timezone.now()
-    ApiToken.objects.filter(
-        Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - TOUCH_EVERY), pk=token.pk
-    ).update(last_used_at=now)
+    if token.last_used_at is None or token.last_used_at < now - TOUCH_EVERY:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
 
 

@@ -111,7 +111,19 @@ def test_good_labels(label: str) -> None:
 
 @pytest.mark.parametrize(
     "label",
-    ["", "ab", "-abc", "abc-", "Abc", "a_b", "a.b", "abc\n", "äbc", "a" * 41, *RESERVED_LABELS],
+    [
+        "",
+        "ab",
+        "-abc",
+        "abc-",
+        "Abc",
+        "a_b",
+        "a.b",
+        "abc\n",
+        "äbc",
+        "a" * 41,
+        *sorted(RESERVED_LABELS),
+    ],
 )
 def test_bad_labels(label: str) -> None:
     assert not valid_label(label)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
-import secrets
 import subprocess
 import sys
 
@@ -14,9 +14,10 @@ import pytest
 from pulsecloud import redaction
 from tests import databases
 
-HEX = secrets.token_hex(32)
-LINK = secrets.token_urlsafe(32)
-KEY = base64.b64encode(secrets.token_bytes(32)).decode()
+# Fixed: they stand in test ids, which both test processes must agree on.
+HEX = hashlib.sha256(b"hex").hexdigest()
+LINK = base64.urlsafe_b64encode(hashlib.sha256(b"link").digest()).decode().rstrip("=")
+KEY = base64.b64encode(hashlib.sha256(b"key").digest()).decode()
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import notify, schemas
+from tenants import notify, schemas, states
 from tenants.models import Organisation, State
 
 
@@ -28,22 +28,20 @@ class ActivateStep:
     name = "active"
 
     def do(self, organisation: Organisation) -> None:
-        now = timezone.now()
-        changed = Organisation.objects.filter(pk=organisation.pk, state=State.PROVISIONING).update(
-            state=State.ACTIVE, provisioned_at=now, failure="", changed_at=now
-        )
         organisation.refresh_from_db()
-        if changed:
-            trail.record(
-                action="organisation_activated",
-                actor=Actor.system("provisioning"),
-                organisation=organisation.pk,
-                before={"state": State.PROVISIONING.value},
-                after={"state": State.ACTIVE.value, "label": organisation.label},
-            )
-            notify.notify(notify.RUNTIME, organisation.pk)
-        elif organisation.state != State.ACTIVE:
-            raise RuntimeError(f"An organisation that is {organisation.state} cannot go live.")
+        if organisation.state == State.ACTIVE:
+            return
+        states.move(organisation, State.ACTIVE)
+        organisation.provisioned_at, organisation.failure = timezone.now(), ""
+        organisation.save()
+        trail.record(
+            action="organisation_activated",
+            actor=Actor.system("provisioning"),
+            organisation=organisation.pk,
+            before={"state": State.PROVISIONING.value},
+            after={"state": State.ACTIVE.value, "label": organisation.label},
+        )
+        notify.notify(notify.RUNTIME, organisation.pk)
 
     def undo(self, organisation: Organisation) -> None:
         if Organisation.objects.filter(pk=organisation.pk, state=State.ACTIVE).update(

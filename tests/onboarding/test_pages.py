@@ -59,7 +59,7 @@ def test_page_says_why_not_and_when_it_tries_again(site: Site) -> None:
 
 def test_pairing_shows_a_working_code_once(site: Site) -> None:
     page = site.post("/pair")
-    assert page.status_code == 200 and page["Cache-Control"] == "no-store"
+    assert page.status_code == 200 and "no-store" in page["Cache-Control"]
     read = pairing.parse(link_on(page))
     assert read.instance_id == site.registration.instance_id
     assert read.identity_fingerprint == site.registration.identity_fingerprint

@@ -102,6 +102,7 @@ def test_old_windows_are_forgotten() -> None:
     assert not LimitWindow.objects.filter(key="old").exists()
 
 
+@pytest.mark.covers("F71")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "proxies", "address"),
     [

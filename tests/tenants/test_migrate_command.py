@@ -24,7 +24,7 @@ def test_works_with_organisations_that_have_no_schema(live_db: None) -> None:
             cursor.execute(f'DROP TABLE "{living.schema_name}".rbac_{table} CASCADE')
     said = StringIO()
     call_command("migrate", verbosity=0, stdout=said)
-    assert "1 schemas migrated" in said.getvalue()
+    assert "1 schema migrated" in said.getvalue()
     for organisation in (requested, failed, gone):
         assert not schemas.schema_exists(organisation.schema_name)
     with in_schema(living):

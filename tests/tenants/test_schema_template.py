@@ -160,6 +160,6 @@ def test_setup_migrates_schemas_that_are_behind(live_db: None) -> None:
             cursor.execute(f'DROP TABLE "{organisation.schema_name}".rbac_{table} CASCADE')
     said = StringIO()
     call_command("prepare_schemas", stdout=said)
-    assert said.getvalue() == "1 schemas migrated; the template was there already.\n"
+    assert said.getvalue() == "1 schema migrated; the template was there already.\n"
     with in_schema(organisation):
         assert Change.objects.count() == 0

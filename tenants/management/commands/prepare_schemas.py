@@ -30,5 +30,6 @@ class Command(BaseCommand):
                 migrated += 1
         made = schema_template.prepare()
         self.stdout.write(
-            f"{migrated} schemas migrated; the template was {'made' if made else 'there already'}."
+            f"{migrated} schema{'' if migrated == 1 else 's'} migrated; "
+            f"the template was {'made' if made else 'there already'}."
         )

@@ -10,10 +10,12 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db.migrations.autodetector import MigrationAutodetector
 
 
 class Command(BaseCommand):
     requires_system_checks: list[str] = []  # they judge what this makes
+    autodetector = MigrationAutodetector  # a system check compares it with makemigrations'
     help = "Applies all migrations: platform tables, organisations' tables, and their template."
 
     def handle(self, *args: Any, **options: Any) -> None:

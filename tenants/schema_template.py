@@ -13,10 +13,12 @@ import inspect
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import django
-from django.db import connection, transaction
+from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from tenants import schemas
@@ -75,9 +77,7 @@ def prepare() -> bool:
     if connection.in_atomic_block:
         raise TemplateError("The template cannot be made inside a transaction.")
     key = _current_hash()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-    try:
+    with alone():
         if SchemaTemplate.objects.filter(migrations_hash=key).exists():
             return False
         name = schemas.new_schema_name()
@@ -86,9 +86,17 @@ def prepare() -> bool:
             sql = normalise(_dump(name), name)
         finally:
             schemas.drop_schema(name)
-        with transaction.atomic():
-            SchemaTemplate.objects.create(migrations_hash=key, sql=sql)
+        SchemaTemplate.objects.create(migrations_hash=key, sql=sql)
         return True
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Whoever else migrates schemas or makes the template waits; may be entered twice."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

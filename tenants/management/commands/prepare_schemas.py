@@ -7,7 +7,6 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from tenants import schema_template, schemas
-from tenants.models import Organisation, State
 
 
 class Command(BaseCommand):
@@ -18,18 +17,12 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        migrated = 0
-        names = (
-            Organisation.objects.exclude(state__in=[State.PURGING, State.DELETED])
-            .filter(provisioned_at__isnull=False)
-            .values_list("schema_name", flat=True)
-        )
-        for name in list(names):
-            if schemas.schema_exists(name) and schemas.behind(name):
+        with schema_template.alone():
+            behind = schemas.behind()
+            for name in behind:
                 schemas.migrate_schema(name)
-                migrated += 1
-        made = schema_template.prepare()
+            made = schema_template.prepare()
         self.stdout.write(
-            f"{migrated} schema{'' if migrated == 1 else 's'} migrated; "
+            f"{len(behind)} schema{'' if len(behind) == 1 else 's'} migrated; "
             f"the template was {'made' if made else 'there already'}."
         )

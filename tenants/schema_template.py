@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import django
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
 from tenants import schemas
@@ -27,6 +27,7 @@ from tenants.models import SchemaTemplate
 FORMAT = "1"  # counts up when the way of making the SQL changes
 _LOCK = 0x70635F74656D706C  # advisory lock "pc_templ": one process builds, the others wait
 _PLACE = "{schema}"
+_DRAFT = "pulsecloud: draft of the schema template"  # the comment that marks it
 # Session settings and psql commands of a dump: the server may not know them (it may be older than
 # pg_dump), and they must not outlive the batch on a pooled connection.
 _SESSION = re.compile(r"^(SET |SELECT pg_catalog\.set_config\(|\\|--)")
@@ -80,14 +81,28 @@ def prepare() -> bool:
     with alone():
         if SchemaTemplate.objects.filter(migrations_hash=key).exists():
             return False
+        _drop_drafts()
         name = schemas.new_schema_name()
-        try:
-            schemas.migrate_schema(name)
-            sql = normalise(_dump(name), name)
-        finally:
-            schemas.drop_schema(name)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f'CREATE SCHEMA "{name}"')
+            cursor.execute(f"COMMENT ON SCHEMA \"{name}\" IS '{_DRAFT}'")
+        schemas.migrate_schema(name)
+        sql = normalise(_dump(name), name)
         SchemaTemplate.objects.create(migrations_hash=key, sql=sql)
+        _drop_drafts()
         return True
+
+
+def _drop_drafts() -> None:
+    """The schema that the template is dumped from; also one that a killed process left behind."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nspname FROM pg_namespace WHERE obj_description(oid, 'pg_namespace') = %s",
+            [_DRAFT],
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    for name in names:
+        schemas.drop_schema(name)
 
 
 @contextmanager
@@ -135,7 +150,8 @@ def _dump(name: str) -> str:
     for variable, option in (("PGSSLMODE", "sslmode"), ("PGSSLROOTCERT", "sslrootcert")):
         if options.get(option):
             environment[variable] = options[option]
-    command = [str(_binary()), "--no-password", "--no-owner", "--no-privileges", "--inserts"]
+    command = [str(_binary()), "--no-password", "--no-owner", "--no-privileges"]
+    command += ["--no-comments", "--inserts"]
     command += ["--encoding=UTF8", f"--schema={name}", f"--dbname={options['dbname']}"]
     for flag, option in (("host", "host"), ("port", "port"), ("username", "user")):
         if options.get(option):

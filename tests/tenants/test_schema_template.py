@@ -147,6 +147,16 @@ def test_is_made_once_however_many_start(live_db: None) -> None:
     assert ours() == before
 
 
+def test_a_killed_attempt_is_cleaned_up_by_the_next(live_db: None) -> None:
+    left, before = schemas.new_schema_name(), ours()
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE SCHEMA "{left}"')
+        cursor.execute(f"COMMENT ON SCHEMA \"{left}\" IS '{schema_template._DRAFT}'")
+    SchemaTemplate.objects.all().delete()
+    assert schema_template.prepare()
+    assert ours() == before
+
+
 def ours() -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(r"SELECT nspname FROM pg_namespace WHERE nspname LIKE 'org\_%'")

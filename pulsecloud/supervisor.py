@@ -203,7 +203,8 @@ class Supervisor:
         guest = subprocess.Popen(
             command,
             cwd=self.base_dir,
-            env=self.environment,
+            # It speaks to a person; its log lines would stand between its own.
+            env={"PULSECLOUD_LOG_LEVEL": "WARNING", **self.environment},
             stdin=subprocess.DEVNULL,
             process_group=0,
             preexec_fn=die_with_parent(signal.SIGTERM),

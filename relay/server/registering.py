@@ -106,7 +106,7 @@ def _verify(station: Station, asked: Register, *, resuming: bool) -> Credential:
 
 
 async def _resume(station: Station, asked: Register, credential: Credential, token: str) -> None:
-    outcome = await station.storage.run(
+    outcome = await station.storage.change(
         partial(
             sessions.resume,
             asked.instance_hint,
@@ -137,7 +137,7 @@ async def _start(
         raise TurnedAway(
             ErrorCode.DUPLICATE_INSTANCE, "another installation is connected with this instance id"
         )
-    outcome = await station.storage.run(
+    outcome = await station.storage.change(
         partial(
             sessions.start,
             instance_id,

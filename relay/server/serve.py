@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
             server_header=False,
             backlog=BACKLOG,
         )
-        config.handshake_timeout = limits.first_frame
+        config.handshake_timeout = limits.first_frame + limits.database  # /readyz asks it
         config.counters = station.counters
         super().__init__(config)
         self.station = station

@@ -1,7 +1,7 @@
 """Durable sessions, blocks and licence bindings (relay-protocol sections 6 and 22).
 
-Synchronous; called in `Storage` threads only. Each function is one transaction that can be run
-again. A session is written before its REGISTER_ACK is sent, so that a relay killed right after it
+Synchronous; called in `Storage` threads only, `start` and `resume` in a transaction. Each can be run
+again when its connection was lost. A session is written before its REGISTER_ACK is sent, so that a relay killed right after it
 accepts the resume; only the hash of the token is kept, and every ACK replaces it.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from enum import Enum, auto
 
-from django.db import transaction
 from django.utils import timezone
 
 from relay.server.credentials import Credential
@@ -66,32 +65,31 @@ def start(
 ) -> Outcome:
     """A new session in place of any older one. GRANTED or BLOCKED. `life` in seconds."""
     now = timezone.now()
-    with transaction.atomic():
-        if is_blocked(instance_id):
-            return Outcome.BLOCKED
-        session = Session(
-            instance_id=instance_id,
-            token_hash=_hash(token),
-            kind=credential.kind,
-            licence_id=credential.licence_id,
-            installation_id=credential.installation_id,
-            organisation=organisation,
-            created_at=now,
-            expires_at=now + timedelta(seconds=life),
-        )
-        Session.objects.bulk_create(
-            [session],
-            update_conflicts=True,
-            unique_fields=["instance_id"],
-            update_fields=[
-                "token_hash",
-                "kind",
-                "licence_id",
-                "installation_id",
-                "organisation",
-                "expires_at",
-            ],
-        )
+    if is_blocked(instance_id):
+        return Outcome.BLOCKED
+    session = Session(
+        instance_id=instance_id,
+        token_hash=_hash(token),
+        kind=credential.kind,
+        licence_id=credential.licence_id,
+        installation_id=credential.installation_id,
+        organisation=organisation,
+        created_at=now,
+        expires_at=now + timedelta(seconds=life),
+    )
+    Session.objects.bulk_create(
+        [session],
+        update_conflicts=True,
+        unique_fields=["instance_id"],
+        update_fields=[
+            "token_hash",
+            "kind",
+            "licence_id",
+            "installation_id",
+            "organisation",
+            "expires_at",
+        ],
+    )
     return Outcome.GRANTED
 
 
@@ -100,23 +98,22 @@ def resume(
 ) -> Outcome:
     """Replaces the session's token. BLOCKED, UNKNOWN and WRONG leave everything as it is."""
     now = timezone.now()
-    with transaction.atomic():
-        session = Session.objects.select_for_update().filter(pk=instance_id).first()
-        if session is None:
-            return Outcome.UNKNOWN
-        right = secrets.compare_digest(session.token_hash, _hash(old_token))
-        if not right or session.expires_at <= now or not _belongs(credential, session):
-            return Outcome.WRONG
-        if is_blocked(instance_id):
-            return Outcome.BLOCKED
-        session.token_hash = _hash(token)
-        session.kind = credential.kind
-        session.licence_id = credential.licence_id
-        session.installation_id = credential.installation_id
-        session.expires_at = now + timedelta(seconds=life)
-        session.save(
-            update_fields=["token_hash", "kind", "licence_id", "installation_id", "expires_at"]
-        )
+    session = Session.objects.select_for_update().filter(pk=instance_id).first()
+    if session is None:
+        return Outcome.UNKNOWN
+    right = secrets.compare_digest(session.token_hash, _hash(old_token))
+    if not right or session.expires_at <= now or not _belongs(credential, session):
+        return Outcome.WRONG
+    if is_blocked(instance_id):
+        return Outcome.BLOCKED
+    session.token_hash = _hash(token)
+    session.kind = credential.kind
+    session.licence_id = credential.licence_id
+    session.installation_id = credential.installation_id
+    session.expires_at = now + timedelta(seconds=life)
+    session.save(
+        update_fields=["token_hash", "kind", "licence_id", "installation_id", "expires_at"]
+    )
     return Outcome.GRANTED
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,6 +26,10 @@ class StorageDown(Exception):
     """The database did not answer, or not in time."""
 
 
+class _GivenUp(Exception):
+    """Nobody waits for the result any more."""
+
+
 class Storage:
     def __init__(self, *, timeout: float) -> None:
         """`timeout`: seconds that a caller waits, queueing included."""
@@ -34,13 +39,13 @@ class Storage:
         self._down = False
 
     async def run(self, work: Callable[[], T]) -> T:
-        """`work()` in a thread, twice when the connection turns out to be lost: it must be one
-        transaction. Raises StorageDown."""
+        """`work()` in a thread, and a second time when the connection turns out to be lost. Raises
+        StorageDown."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.timeout):
                 done = await loop.run_in_executor(self._threads, _run, work)
-        except TimeoutError:
+        except (TimeoutError, _GivenUp):
             self._is(down=True, why=f"no answer within {self.timeout:g} s")
             raise StorageDown from None
         except Error as error:
@@ -48,6 +53,23 @@ class Storage:
             raise StorageDown from None
         self._is(down=False)
         return done
+
+    async def change(self, work: Callable[[], T]) -> T:
+        """The same in one transaction, which is rolled back when the caller has given up waiting:
+        a session must not change behind the back of an instance that was told to try again."""
+        given_up = threading.Event()
+
+        def changing() -> T:
+            with transaction.atomic():
+                done = work()
+                if given_up.is_set():
+                    raise _GivenUp
+                return done
+
+        try:
+            return await self.run(changing)
+        finally:
+            given_up.set()
 
     async def answers(self) -> bool:
         """Whether the database can be asked now."""

@@ -4,40 +4,38 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='BlockedInstance',
+            name="BlockedInstance",
             fields=[
-                ('instance_id', models.CharField(max_length=22, primary_key=True, serialize=False)),
-                ('organisation', models.UUIDField(blank=True, null=True)),
-                ('since', models.DateTimeField(auto_now_add=True)),
+                ("instance_id", models.CharField(max_length=22, primary_key=True, serialize=False)),
+                ("organisation", models.UUIDField(blank=True, null=True)),
+                ("since", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LicenceBinding',
+            name="LicenceBinding",
             fields=[
-                ('licence_id', models.CharField(max_length=200, primary_key=True, serialize=False)),
-                ('instance_id', models.CharField(max_length=22)),
-                ('organisation', models.UUIDField(blank=True, null=True)),
+                ("licence_id", models.CharField(max_length=200, primary_key=True, serialize=False)),
+                ("instance_id", models.CharField(max_length=22)),
+                ("organisation", models.UUIDField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('instance_id', models.CharField(max_length=22, primary_key=True, serialize=False)),
-                ('token_hash', models.CharField(max_length=64)),
-                ('kind', models.CharField(help_text='licence, grant or lease', max_length=10)),
-                ('licence_id', models.CharField(blank=True, db_index=True, max_length=200)),
-                ('installation_id', models.CharField(blank=True, db_index=True, max_length=200)),
-                ('organisation', models.UUIDField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField()),
+                ("instance_id", models.CharField(max_length=22, primary_key=True, serialize=False)),
+                ("token_hash", models.CharField(max_length=64)),
+                ("kind", models.CharField(help_text="licence, grant or lease", max_length=10)),
+                ("licence_id", models.CharField(blank=True, db_index=True, max_length=200)),
+                ("installation_id", models.CharField(blank=True, db_index=True, max_length=200)),
+                ("organisation", models.UUIDField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField()),
             ],
         ),
     ]

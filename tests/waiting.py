@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def until(
-    condition: Callable[[], T], seconds: float = 5.0, *, every: float = 0.02, what: str = ""
+    condition: Callable[[], T | None], seconds: float = 5.0, *, every: float = 0.02, what: str = ""
 ) -> T:
     """The first true value of `condition()`; fails the test when there is none in time."""
     deadline = time.monotonic() + seconds
@@ -25,7 +25,7 @@ def until(
 
 
 async def until_async(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], T | Awaitable[T | None] | None],
     seconds: float = 5.0,
     *,
     every: float = 0.02,

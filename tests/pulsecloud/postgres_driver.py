@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pulsecloud import postgres
+from pulsecloud.postgres_place import PostgresError
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
                 answer = {"ended": server.wait(10)}
             elif word in ("stop", "quit") and server is not None:
                 server.stop()
-        except postgres.PostgresError as error:
+        except PostgresError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)
         if word == "quit":

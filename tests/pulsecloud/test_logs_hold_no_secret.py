@@ -87,7 +87,7 @@ def test_whole_run_leaves_no_secret_in_any_log(live_db: None, worker_id: str) ->
                         take_notes(journey, product)
                         if step == "lease_issued":
                             lease = leases.issue(
-                                Organisation.objects.get(pk=journey.organisation),
+                                Organisation.objects.get(label=journey.label),
                                 issued_for="runtime",
                             )
                             secrets_seen.seen(lease.token, "lease")

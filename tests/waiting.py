@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -24,13 +24,21 @@ def until(
         time.sleep(every)
 
 
+@overload
 async def until_async(
-    condition: Callable[[], T | Awaitable[T | None] | None],
-    seconds: float = 5.0,
+    condition: Callable[[], Awaitable[T]],
+    seconds: float = ...,
     *,
-    every: float = 0.02,
-    what: str = "",
-) -> T:
+    every: float = ...,
+    what: str = ...,
+) -> T: ...
+@overload
+async def until_async(
+    condition: Callable[[], T], seconds: float = ..., *, every: float = ..., what: str = ...
+) -> T: ...
+async def until_async(
+    condition: Callable[[], Any], seconds: float = 5.0, *, every: float = 0.02, what: str = ""
+) -> Any:
     """The same inside an event loop; `condition` may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:

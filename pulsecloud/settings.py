@@ -43,13 +43,14 @@ PUBLIC_URL = ENV.text(
     shown="http://localhost:<web port> in development, none in production",
     help="The base address people use, such as https://cloud.example.com. Never guessed from a request.",
 ).rstrip("/")
+# A wildcard is dialled on loopback.
+_relay_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(RELAY_ADDR[0], RELAY_ADDR[0])  # noqa: S104
+_relay_host = f"[{_relay_host}]" if ":" in _relay_host else _relay_host
 if not relay_settings.RELAY_PUBLIC_URL and not PRODUCTION:
-    RELAY_PUBLIC_URL = (
-        f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] != '0.0.0.0' else '127.0.0.1'}:{RELAY_ADDR[1]}"
-    )
+    RELAY_PUBLIC_URL = f"ws://{_relay_host}:{RELAY_ADDR[1]}"
 RELAY_SERVER = ENV.text(
     "PULSE_RELAY_SERVER",
-    f"ws://{RELAY_ADDR[0] if RELAY_ADDR[0] not in ('0.0.0.0', '::') else '127.0.0.1'}:{RELAY_ADDR[1]}/ws/instance",
+    f"ws://{_relay_host}:{RELAY_ADDR[1]}/ws/instance",
     shown="the relay's own address, /ws/instance",
     help="The relay address that the built-in runtime dials.",
 )

@@ -222,8 +222,7 @@ class Doors:
         """Accepts the handshake and returns the first message. Raises Gone, TurnedAway."""
         await receive()
         await send({"type": "websocket.accept"})
-        if not self.station.budget.allow(self._address(scope)):
-            raise TurnedAway(ErrorCode.RATE_LIMITED, "too many connections from this address")
+        allowed = self.station.budget.allow(self._address(scope))
         try:
             async with asyncio.timeout(self.station.limits.first_frame):
                 event = await receive()
@@ -231,6 +230,8 @@ class Doors:
             raise Gone from None
         if event["type"] == "websocket.disconnect":
             raise Gone
+        if not allowed:  # said now, because a client that is closed while it writes does not read
+            raise TurnedAway(ErrorCode.RATE_LIMITED, "too many connections from this address")
         frame = event.get("bytes")
         if frame is None:
             raise TurnedAway(ErrorCode.AUTH_FAILED, "send binary messages")

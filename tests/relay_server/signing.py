@@ -28,7 +28,7 @@ def fresh(prefix: str) -> str:
 
 
 def jws(claims: dict[str, Any], seed: bytes, header: dict[str, Any] | None = None) -> str:
-    parts = [header or {"alg": "EdDSA", "typ": "JWT"}, claims]
+    parts = [{"alg": "EdDSA", "typ": "JWT"} if header is None else header, claims]
     signed = b".".join(_encode(json.dumps(part).encode()) for part in parts)
     signature = Ed25519PrivateKey.from_private_bytes(seed).sign(signed)
     return (signed + b"." + _encode(signature)).decode()

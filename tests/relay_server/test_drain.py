@@ -55,7 +55,9 @@ async def test_everybody_is_told_and_the_process_ends_in_time(
 @pytest.mark.covers("R63")
 async def test_it_ends_at_once_when_all_have_left(new_relay: NewRelay) -> None:
     relay = new_relay(PULSE_RELAY_DRAIN_TIMEOUT="30s")
-    assert relay.stop() == (0, pytest.approx(0.6, abs=0.6))
+    status, seconds = relay.stop()
+    assert status == 0
+    assert seconds < 2
     relay.start()
     async with ReferenceInstance(
         relay.instances, license_token=licence(), valid_tokens={"t"}, timing=Timing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -188,7 +189,7 @@ async def test_the_same_registration_gives_the_same_id_after_losing_all_data(
 ) -> None:
     relay = new_relay()
     lid, host = fresh("lic"), "t-lost.cloud.example.test"
-    asked = [
+    asked: list[Callable[[], Register]] = [
         lambda: Register(licence(lid=lid), instance_hint="secret"),
         lambda: Register(grant(lid=lid, iid="inst_1")),
         lambda: Register(lease(instance_host=host)),

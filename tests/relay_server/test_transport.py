@@ -219,7 +219,7 @@ async def test_pings_that_nobody_reads_the_answers_of_fill_no_memory(new_relay: 
     async with await RawHttp.open(relay) as http:
         http.send(handshake())
         await http.head()
-        http.writer.transport.pause_reading()
+        http.reader._transport.pause_reading()  # type: ignore[attr-defined]
         ping = masked(9, os.urandom(125)) * 1000
         async with asyncio.timeout(10):
             for _ in range(120):  # 16 MB, more than the kernel holds for both of them

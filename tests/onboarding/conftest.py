@@ -61,7 +61,7 @@ class Site:
 
 
 def call(host: str, path: str, *, method: str = "GET", body: Any = None, token: str = "") -> Any:
-    headers = {"HTTP_X_API_TOKEN": token} if token else {}
+    headers: Any = {"HTTP_X_API_TOKEN": token} if token else {}
     text = body if isinstance(body, str | bytes) else json.dumps(body) if body is not None else ""
     return Client().generic(
         method, path, text, content_type="application/json", HTTP_HOST=host, **headers

@@ -62,8 +62,8 @@ def test_deep_link_and_picture_are_those_of_the_qr(site: Site) -> None:
 
 def test_bearer_token_works_as_well_and_a_query_parameter_never(site: Site) -> None:
     path, client = "/api/onboarding/qr", site.owner.at(site.host)
-    bearer = {"HTTP_AUTHORIZATION": f"Bearer {site.tenant.token}"}
-    assert client.get(path, HTTP_HOST=site.host, **bearer).status_code == 200
+    bearer = f"Bearer {site.tenant.token}"
+    assert client.get(path, HTTP_HOST=site.host, HTTP_AUTHORIZATION=bearer).status_code == 200
     query = client.get(f"{path}?token={site.tenant.token}", HTTP_HOST=site.host)
     assert query.status_code == 409  # signed in, but no token in a header
     assert codes(query) == ["auth_token_missing"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ class ScriptedWeb:
     open: int = 0
 
 
-Script = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+Script = Callable[[Asked, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
 def answer(

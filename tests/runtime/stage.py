@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.runtime import process, roster
+from relay.runtime import roster
 from relay.runtime.process import Runtime
 from relay.wire import proxy
 from relay.wire.frames import (
@@ -30,6 +30,7 @@ from relay.wire.identity import verify
 from relay.wire.sealing import EphemeralKey, KeyExchange, SealedChannel
 from tenants.models import Organisation
 from tests.raw_socket import RawSocket
+from tests.waiting import until
 
 Result = TypeVar("Result")
 
@@ -44,6 +45,11 @@ async def in_thread(work: Callable[..., Result], *args: Any, **kwargs: Any) -> R
             connection.close()
 
     return await asyncio.to_thread(run)
+
+
+async def eventually(read: Callable[[], Result], seconds: float = 5.0) -> Result:
+    """The first true value that `read` finds in the database."""
+    return await in_thread(until, read, seconds)
 
 
 class Peer(RawSocket):
@@ -148,7 +154,7 @@ async def running(settings: Any, *, only: set[UUID], **changes: Any) -> AsyncIte
     for name, value in changes.items():
         setattr(settings, name, value)
     _mine.append(only)
-    process.roster.served = _served
+    roster.served = _served
     stop = asyncio.Event()
     task = asyncio.create_task(Runtime().run(stop))
     try:
@@ -159,7 +165,7 @@ async def running(settings: Any, *, only: set[UUID], **changes: Any) -> AsyncIte
         await task
         _mine.remove(only)
         if not _mine:
-            process.roster.served = _every
+            roster.served = _every
 
 
 def ids(*organisations: Organisation) -> set[UUID]:

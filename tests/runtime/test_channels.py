@@ -11,17 +11,16 @@ from audit.actors import Actor
 from rbac import tokens
 from rbac.models import ApiToken
 from relay.models import RelayStatus
-from relay.runtime import phone_tokens
 from relay.wire.frames import (
     ChannelClose,
     ChannelOpen,
     FrameType,
     encode,
 )
+from tenants.models import Organisation
 from tenants.schemas import SchemaMissing, in_schema
 from tests.runtime.conftest import ACTOR, Tenant, make_tenant
-from tests.runtime.stage import Peer, Stage, in_thread
-from tests.waiting import until_async
+from tests.runtime.stage import Peer, Stage, eventually, in_thread
 
 REFUSED = "invalid auth token"
 
@@ -31,9 +30,9 @@ async def peer(stage: Stage, tenant: Tenant) -> Peer:
     return await stage.registered(tenant.instance_id)
 
 
-async def active_channels(tenant: Tenant) -> int:
-    row = await in_thread(RelayStatus.objects.get, organisation=tenant.organisation)
-    return row.active_channels
+def active(tenant: Tenant, channels: int) -> bool:
+    row = RelayStatus.objects.get(organisation=tenant.organisation)
+    return row.active_channels == channels
 
 
 async def test_good_token_is_echoed_trimmed(peer: Peer, tenant: Tenant) -> None:
@@ -42,11 +41,7 @@ async def test_good_token_is_echoed_trimmed(peer: Peer, tenant: Tenant) -> None:
     frame = await peer.expect_type(FrameType.CHANNEL_OPEN)
     assert frame.channel == 7
     assert frame.payload == b'{"channel_id":7,"auth_token":"%s"}' % tenant.token.encode()
-    await until_async(lambda: _is(tenant, 1), what="one active channel in the status")
-
-
-async def _is(tenant: Tenant, channels: int) -> bool:
-    return await active_channels(tenant) == channels
+    await eventually(lambda: active(tenant, 1))
 
 
 @pytest.mark.parametrize("token", ["", " ", "0" * 64, "not hex", "x" * 5000])
@@ -99,7 +94,7 @@ async def test_reopened_number_is_a_new_channel_without_keys(peer: Peer, tenant:
 async def test_close_by_header_when_its_json_is_unreadable(peer: Peer, tenant: Tenant) -> None:
     await peer.open_channel(6, tenant.token)
     await peer.send_frame(FrameType.CHANNEL_CLOSE, 6, b"{")
-    await until_async(lambda: _is(tenant, 0))
+    await eventually(lambda: active(tenant, 0))
     await peer.send_request(6)
     assert await peer.silent(0.2)  # a closed channel answers nothing
 
@@ -114,7 +109,7 @@ async def test_revoked_token_closes_its_live_channels_only(peer: Peer, tenant: T
     closed = {(await peer.expect(ChannelClose, 2)).channel_id for _ in range(2)}
     assert closed == {1, 3}
     assert (await peer.ask_plainly(2, path="//evil")).status == 400
-    await until_async(lambda: _is(tenant, 1))
+    await eventually(lambda: active(tenant, 1))
 
 
 def second_token(tenant: Tenant) -> tuple[ApiToken, str]:
@@ -164,7 +159,7 @@ async def test_database_trouble_does_not_look_like_a_refused_token(
 
     await peer.open_channel(1, tenant.token)
     with monkeypatch.context() as broken:
-        broken.setattr(phone_tokens.tokens, "is_valid", fails)
+        broken.setattr(tokens, "is_valid", fails)
         await peer.send(ChannelOpen(2, tenant.token))
         assert await peer.silent(0.3)
         await in_thread(_notify, tenant)  # open channels are looked at as well, and stay
@@ -195,17 +190,17 @@ async def test_closed_while_its_token_is_checked_is_never_opened(
 ) -> None:
     import threading
 
-    go, real = threading.Event(), phone_tokens.tokens.is_valid
+    go, real = threading.Event(), tokens.is_valid
 
-    def slow(*args: Any) -> bool:
+    def slow(organisation: Organisation, secret: str) -> bool:
         go.wait(5)
-        return real(*args)
+        return real(organisation, secret)
 
-    monkeypatch.setattr(phone_tokens.tokens, "is_valid", slow)
+    monkeypatch.setattr(tokens, "is_valid", slow)
     await peer.send(ChannelOpen(1, tenant.token))
     await peer.send(ChannelClose(1, "the app left"))
     await peer.send(encode(FrameType.PING, 0))
     await peer.expect_type(FrameType.PONG)
     go.set()
     assert await peer.silent(0.3)
-    assert await _is(tenant, 0)
+    assert await in_thread(active, tenant, 0)

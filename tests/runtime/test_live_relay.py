@@ -22,8 +22,7 @@ from tests.relay_server.process import Relay
 from tests.relay_server.signing import LEASE_KEY
 from tests.runtime.conftest import ACTOR, Tenant
 from tests.runtime.scripted_web import STREAM, Asked, ScriptedWeb, answer, scripted_web
-from tests.runtime.stage import ids, in_thread, running
-from tests.waiting import until_async
+from tests.runtime.stage import eventually, ids, running
 
 
 def make_relay(folder: Path, database_name: str) -> Relay:
@@ -77,7 +76,7 @@ class Live:
             row = RelayStatus.objects.get(organisation=self.tenant.organisation)
             return row if row.connected is wanted else None
 
-        row = await until_async(lambda: in_thread(read), seconds, what=f"connected: {wanted}")
+        row = await eventually(read, seconds)
         assert row is not None
         return row
 
@@ -208,7 +207,7 @@ async def test_relay_without_the_entitlement_key_refuses_and_status_says_so(
             row = RelayStatus.objects.get(organisation=tenant.organisation)
             return row.last_error.startswith("LICENSE_INVALID")
 
-        await until_async(lambda: in_thread(refused), 10)
+        await eventually(refused, 10)
         with pytest.raises(PhoneError) as away:
             await live.phone().open()
         assert away.value.code == "INSTANCE_NOT_FOUND"

@@ -12,8 +12,7 @@ import pytest
 from relay.models import RelayStatus
 from relay.wire.frames import PING, Drain, Error, ErrorCode, FrameType
 from tests.runtime.conftest import Tenant
-from tests.runtime.stage import Stage, in_thread
-from tests.waiting import until_async
+from tests.runtime.stage import Stage, eventually, in_thread
 
 INVALID = Error(ErrorCode.LICENSE_INVALID, "no")
 
@@ -23,11 +22,11 @@ def status_of(tenant: Tenant) -> RelayStatus:
 
 
 async def wait_status(tenant: Tenant, **wanted: Any) -> RelayStatus:
-    async def found() -> RelayStatus | None:
-        row = await in_thread(status_of, tenant)
+    def found() -> RelayStatus | None:
+        row = status_of(tenant)
         return row if all(getattr(row, k) == v for k, v in wanted.items()) else None
 
-    row = await until_async(found, 5, what=f"status {wanted}")
+    row = await eventually(found)
     assert row is not None
     return row
 
@@ -55,7 +54,9 @@ async def test_registers_with_its_lease_and_signed_host(stage: Stage, tenant: Te
 
 async def test_handshake_is_the_published_one(stage: Stage, tenant: Tenant) -> None:
     peer = await stage.connection()
-    headers = peer.socket.request.headers  # type: ignore[attr-defined]
+    request = peer.socket.request
+    assert request is not None
+    headers = request.headers
     for absent in ("Origin", "Cookie", "Authorization", "Sec-WebSocket-Extensions"):
         assert absent not in headers
     assert "Sec-WebSocket-Protocol" not in headers

@@ -24,8 +24,7 @@ from tests.factories import make_organisation
 from tests.relay_server.signing import LICENCE_KEY, grant, lease, licence
 from tests.runtime.conftest import ACTOR, Tenant
 from tests.runtime.scripted_web import Asked, answer, scripted_web
-from tests.runtime.stage import Stage, ids, in_thread, running, scripted_relay_stage
-from tests.waiting import until_async
+from tests.runtime.stage import Stage, eventually, ids, in_thread, running, scripted_relay_stage
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -91,7 +90,7 @@ async def test_lease_that_cannot_be_prolonged_is_used_to_its_end(
         row = RelayStatus.objects.get(organisation=tenant.organisation)
         return "subscription" in row.last_error
 
-    await until_async(lambda: in_thread(says_why), 5)
+    await eventually(says_why)
 
     def paid() -> None:
         billing.update(trial_ends_at=timezone.now() + timedelta(days=9))
@@ -150,7 +149,7 @@ async def test_attached_licence_is_registered_with_at_once(
         row = RelayStatus.objects.get(organisation=tenant.organisation)
         return row.connected and row.credential == "licence"
 
-    await until_async(lambda: in_thread(licensed))
+    await eventually(licensed)
     await in_thread(detach_licence, organisation=tenant.organisation, actor=ACTOR)
     await peer.closed(2)
     peer = await stage.connection()

@@ -24,8 +24,7 @@ from tenants.models import Organisation, Runtime, State, SuspendedBy
 from tenants.schemas import in_schema
 from tests.factories import make_organisation, owner_of
 from tests.runtime.conftest import ACTOR, Tenant, make_tenant
-from tests.runtime.stage import Stage, ids, in_thread, running, scripted_relay_stage
-from tests.waiting import until_async
+from tests.runtime.stage import Stage, eventually, ids, in_thread, running, scripted_relay_stage
 
 WITHIN = 2.0
 
@@ -179,13 +178,13 @@ async def test_heartbeat_is_written_and_stale_status_is_not_believed(
     def read() -> RelayStatus:
         return RelayStatus.objects.get(organisation=tenant.organisation)
 
-    await until_async(lambda: in_thread(lambda: read().connected))
+    await eventually(lambda: read().connected)
     seen = (await in_thread(read)).seen_at
-    await until_async(lambda: in_thread(lambda: read().seen_at > seen))
+    await eventually(lambda: read().seen_at > seen)
     assert (await in_thread(status, tenant.organisation))["connected"] is True
     await in_thread(suspend, tenant)
     await peer.closed()
-    await until_async(lambda: in_thread(lambda: not read().connected))
+    await eventually(lambda: not read().connected)
 
     def old() -> dict[str, Any]:
         unsuspend(tenant)

@@ -6,7 +6,7 @@ Canaries are left out everywhere: they come and go with every proof.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, transaction
 
@@ -89,7 +89,8 @@ def read() -> Figures:
     rows: dict[str, dict[str, float]] = {}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
-        cursor.execute(_SQL, {"stale": STALE_AFTER})
+        parameters: dict[str, Any] = {"stale": STALE_AFTER}
+        cursor.execute(_SQL, parameters)
         for question, label, value in cursor.fetchall():
             rows.setdefault(question, {})[label] = float(value)
     states, jobs = rows.get("organisations", {}), rows.get("jobs", {})

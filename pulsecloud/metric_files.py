@@ -24,7 +24,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
@@ -64,7 +64,7 @@ def fold(directory: Path, *, at_least: int = 1) -> int:
             _write_sum(directory, dead)
             _finish(directory)
         for pid in {int(match[1]) for file in dead if (match := _ANY.match(file.name))}:
-            mark_process_dead(pid, str(directory))
+            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
     return len(dead)
 
 
@@ -75,9 +75,10 @@ def _write_sum(directory: Path, dead: list[Path]) -> None:
     sums: dict[str, float] = {}
     for file in [directory / FOLDED, *dead]:
         if _size(file) > 0:
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
+            values = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
+            for key, value, _, _ in values:
                 sums[key] = sums.get(key, 0.0) + value
-    target = MmapedDict(str(draft))
+    target: Any = MmapedDict(str(draft))  # type: ignore[no-untyped-call]
     for key, value in sums.items():
         target.write_value(key, value, 0.0)
     target.close()

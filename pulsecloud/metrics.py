@@ -42,7 +42,8 @@ class _Counters:
 
     def collect(self) -> Iterator[Metric]:
         with metric_files.reading(self.directory) as files:
-            yield from MultiProcessCollector.merge([str(file) for file in files])
+            names = [str(file) for file in files]
+            yield from MultiProcessCollector.merge(names)  # type: ignore[no-untyped-call]
 
 
 class _Gauges:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -183,15 +184,15 @@ class InvitationAdmin(VerbAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("tenants.add_invitation")  # type: ignore[union-attr]
+        return request.user.has_perm("tenants.add_invitation")
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = InvitationForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
+        form = InvitationForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
             answer = self._invite(request, form)
             if answer is not None:
                 return answer
@@ -202,10 +203,11 @@ class InvitationAdmin(VerbAdmin):
         """Calls the verb; None when it refused, with the reason in the form."""
         by = request.user if isinstance(request.user, User) else None
         try:
-            invited = invitations.invite(
-                actor=staff_actor(request), created_by=by, **form.cleaned_data
-            )
-            shown = "" if form.cleaned_data["send"] else invited.link
+            with transaction.atomic():  # an invitation whose link cannot be told is no use
+                invited = invitations.invite(
+                    actor=staff_actor(request), created_by=by, **form.cleaned_data
+                )
+                shown = "" if form.cleaned_data["send"] else invited.link
         except (invitations.InvalidInvitation, addresses.PublicUrlMissing) as refused:
             form.add_error(None, str(refused))
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.db import transaction
@@ -106,11 +106,9 @@ class JobAdmin(VerbAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The last event by sub-query: a join would multiply the jobs by their events."""
         events = ProcrastinateEvent.objects.filter(job=OuterRef("pk")).order_by().values("job")
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(last_event=Subquery(events.annotate(latest=Max("at")).values("latest")))
-        )
+        latest = events.annotate(latest=Max("at")).values("latest")
+        jobs = super().get_queryset(request).annotate(last_event=Subquery(latest))
+        return cast("QuerySet[Any]", jobs)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -88,7 +87,7 @@ class OrganisationAdmin(VerbAdmin):
         ),
     )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [name for _, part in self.fieldsets for row in part["fields"] for name in row]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:

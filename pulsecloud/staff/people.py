@@ -71,7 +71,8 @@ class PersonAdmin(StaffAdmin):
         """Counted by sub-query: with a join the search's own joins would be counted too."""
         memberships = Membership.objects.filter(user=OuterRef("pk")).order_by().values("user")
         counted = memberships.annotate(number=Count("pk")).values("number")
-        return super().get_queryset(request).annotate(number=Coalesce(Subquery(counted), 0))
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.annotate(number=Coalesce(Subquery(counted), 0))
 
     @admin.display(description="person", ordering="email")
     def who(self, person: User) -> str:

@@ -69,7 +69,8 @@ class EventAdmin(StaffAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """The label by sub-query: the trail has no foreign key, because it outlives what it names."""
         label = Organisation.objects.filter(pk=OuterRef("organisation")).values("label")[:1]
-        return super().get_queryset(request).annotate(label=Subquery(label))
+        rows: QuerySet[Event] = super().get_queryset(request)
+        return rows.annotate(label=Subquery(label))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

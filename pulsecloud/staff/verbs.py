@@ -69,7 +69,7 @@ def staff_actor(request: HttpRequest) -> Actor:
 
 
 def allowed(request: HttpRequest, verb: Verb) -> bool:
-    return request.user.has_perm(verb.permission)  # type: ignore[union-attr]
+    return request.user.has_perm(verb.permission)
 
 
 class VerbAdmin(StaffAdmin):
@@ -140,7 +140,7 @@ class VerbAdmin(StaffAdmin):
         fit = [subject for subject, reason in reasons if not reason]
         confirmed = request.method == "POST" and "confirmed" in request.POST
         form = ReasonForm(request.POST if confirmed else None, needed=verb.reason_needed)
-        if confirmed and form.is_valid():
+        if confirmed and fit and form.is_valid():
             _do(request, verb, fit, form.cleaned_data["reason"])
             return HttpResponseRedirect(back)
         context = {

@@ -20,6 +20,7 @@ class Frame:
     on_organisation_host: bool
     hosted: bool
     production: bool
+    sends_mail: bool
 
     @property
     def home(self) -> str:
@@ -35,5 +36,6 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
             on_organisation_host=on_organisation_host,
             hosted=settings.HOSTED_MODE,
             production=settings.PRODUCTION,
+            sends_mail=bool(settings.EMAIL_URL),
         )
     }

@@ -25,6 +25,21 @@
     });
   }
 
+  // What stands on the page may be wrong once the server stops answering: say so.
+  function doubt(isDoubtful) {
+    var note = document.getElementById("live-doubt");
+    if (!isDoubtful) {
+      if (note) note.remove();
+    } else if (!note) {
+      note = document.createElement("p");
+      note.id = "live-doubt";
+      note.className = "notice warning";
+      note.setAttribute("role", "status");
+      note.textContent = "This page may be out of date: the server does not answer. It keeps trying.";
+      document.querySelector("main").prepend(note);
+    }
+  }
+
   function later() {
     if (!parts().length) return;
     setTimeout(look, Math.min(every * Math.pow(2, failures), 60000));
@@ -39,12 +54,14 @@
         if (!answer.ok) throw new Error(String(answer.status));
         return answer.text().then(function (text) {
           failures = 0;
+          doubt(false);
           replace(new DOMParser().parseFromString(text, "text/html"));
           later();
         });
       })
       .catch(function () {
         failures = Math.min(failures + 1, 5);
+        doubt(failures > 1);
         later();
       });
   }

@@ -27,7 +27,7 @@ VERBS = {
     "setup": "install what running needs into .venv",
     "test": "run the tests; what cannot run here is named, never counted as passed",
     "test-long": "run the tests with the real deadlines as well",
-    "lint": "ruff, mypy, import contracts",
+    "lint": "ruff, mypy, djlint, import contracts",
     "bench": "measure the numbers that the documentation claims",
     "coverage-table": "which behaviours and failure modes the last test run has shown",
     "docs": "write the pages that are generated from the code",
@@ -169,6 +169,7 @@ def lint_steps() -> "list[tuple[str, list[str]]]":
         ("ruff check", [PYTHON, "-m", "ruff", "check", "."]),
         ("ruff format", [PYTHON, "-m", "ruff", "format", "--check", "."]),
         ("mypy", [PYTHON, "-m", "mypy", "."]),
+        ("templates", [PYTHON, "-m", "djlint", "templates", "--lint", "--quiet"]),
         ("import contracts", [str(VENV / "bin" / "lint-imports")]),
     ]
 

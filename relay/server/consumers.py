@@ -14,6 +14,7 @@ from typing import Any
 from relay.server import sessions
 from relay.server.addresses import address_of
 from relay.server.counters import platform
+from relay.server.credentials import Credential
 from relay.server.protocol import EXTENSION
 from relay.server.registering import register
 from relay.server.station import Station, TurnedAway
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 # Its JSON must fit into CHANNEL_OPEN, where `<` takes six bytes. Pulse's own tokens have 64 characters.
 LONGEST_TOKEN = 8192
 
+# One read may bring 10,000 tiny frames, which never have to be waited for: others get a turn.
+TURN = 64
+
 # WebSocket close codes (RFC 6455 section 7.4.1)
 NORMAL, MALFORMED, NOT_BINARY, REFUSED, FAULT = 1000, 1002, 1003, 1008, 1011
 
@@ -61,7 +65,7 @@ class Doors:
         timer: asyncio.TimerHandle | None = None
         try:
             first = await self._greet(scope, receive, send)
-            instance, credential = await register(self.station, line, first)
+            instance, credential = await self._register(line, first)
             timer = self.station.end_at(instance, credential.ends)
             await self._serve_instance(instance, receive)
         except TurnedAway as away:
@@ -80,13 +84,26 @@ class Doors:
                 self.station.switchboard.remove(instance)
                 log.info("instance gone", extra={"instance": instance.id})
 
+    async def _register(self, line: Line, first: bytes) -> tuple[Instance, Credential]:
+        """Queueing behind others of the same id included, within the time that an instance waits."""
+        limits = self.station.limits
+        try:
+            async with asyncio.timeout(limits.first_frame + limits.database):
+                return await register(self.station, line, first)
+        except TimeoutError:
+            raise TurnedAway(ErrorCode.INTERNAL_ERROR, "try again later") from None
+
     async def _serve_instance(self, instance: Instance, receive: Any) -> None:
         take = self.station.switchboard.from_instance
+        taken = 0
         while True:
             event = await receive()
             frame = event.get("bytes")
             if frame is not None:
                 take(instance, frame)
+                taken += 1
+                if not taken % TURN:
+                    await asyncio.sleep(0)
             elif event["type"] == "websocket.disconnect":
                 return
             else:
@@ -169,9 +186,13 @@ class Doors:
     async def _serve_app(self, channel: Channel, receive: Any, event: Any) -> None:
         counters, instance, number = self.station.counters, channel.instance, channel.id
         keyed = False
+        taken = 0
         while True:
             if event is None:
                 event = await receive()
+                taken += 1
+                if not taken % TURN:
+                    await asyncio.sleep(0)
             frame = event.get("bytes")
             if frame is None:
                 if event["type"] == "websocket.disconnect":
@@ -196,7 +217,10 @@ class Doors:
                     counters.plaintext_channels += kind is FrameType.DATA
                 counters.frames_to_instances += 1
                 counters.bytes_to_instances += len(frame)
-                await instance.deliver(frame)
+                try:
+                    await instance.deliver(frame)
+                except LineLost:  # the switchboard tells this app, behind what is queued for it
+                    counters.dropped_frames += 1
             elif kind is FrameType.CHANNEL_CLOSE:
                 channel.line.finish()
             else:

@@ -50,7 +50,9 @@ def signup_view(request: HttpRequest) -> HttpResponse:
         return contract(400, invalid.code, invalid.message)
     begun = time.monotonic()
     try:
-        signup.sign_up(wanted, address=limits.address_of(request))
+        outcome = signup.sign_up(wanted, address=limits.address_of(request))
+        if outcome.effect is signup.Effect.PROVED:
+            _let_in_by_mail(outcome)
     except addresses.PublicUrlMissing:
         return contract(503, "public_url_missing", "This server has no public address yet.")
     except Exception:
@@ -58,6 +60,13 @@ def signup_view(request: HttpRequest) -> HttpResponse:
         return contract(500, "create_failed", "The sign-up failed on our side.")
     settle(begun)
     return JsonResponse({"message": UNIFORM_MESSAGE}, status=202)
+
+
+def _let_in_by_mail(outcome: signup.Outcome) -> None:
+    """The page signs in whoever proved the mailbox; who used the API gets the way in by mail."""
+    user, organisation = outcome.user, outcome.organisation
+    if user is not None and organisation is not None and not organisation.canary:
+        signup.mail_sign_in(user)  # nobody would read a canary's
 
 
 Act = Callable[[Organisation, SuspendedBy, Actor, Mapping[str, Any]], Organisation]

@@ -46,7 +46,7 @@ def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
     if organisation.state != State.ACTIVE:
         return _closed(request, organisation)
     context: dict[str, Any] = {"organisation": organisation}
-    if request.method == "GET":
+    if request.method != "POST":
         return render(request, "tenants/open.html", context)
     context["token"] = links.mint(
         purpose=LinkPurpose.HAND_OFF,

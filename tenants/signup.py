@@ -81,7 +81,7 @@ def sign_up(request: signup_rules.Request, *, address: str = "") -> Outcome:
         if user is not None and not user.is_active:
             return _NOTHING
         if user is not None and accounts.owned_by(user) is not None:
-            _mail_sign_in(user)
+            mail_sign_in(user)
             return Outcome(Effect.SIGN_IN_MAILED)
         seat = _take_seat(request)
         if seat is None and invitations.needed():
@@ -206,7 +206,12 @@ def expire(*, organisation: Organisation, actor: Actor, reason: str = "") -> boo
 
 
 def expire_unproved() -> int:
-    """Expires requests whose time is over, and forgets expired ones after a month."""
+    """Expires requests whose time is over, and forgets expired ones after a month.
+
+    Not while hosted mode is off: nobody could have proved a mailbox meanwhile.
+    """
+    if not settings.HOSTED_MODE:
+        return 0
     now = timezone.now()
     over = Organisation.objects.filter(
         state=State.REQUESTED, created_at__lt=now - timedelta(seconds=settings.SIGNUP_LINK_LIFE)
@@ -277,8 +282,11 @@ def _mail_proof(organisation: Organisation) -> None:
     )
 
 
-def _mail_sign_in(user: User) -> None:
-    """Staff sign in with their password only: a mailbox alone must not open the staff pages."""
+def mail_sign_in(user: User) -> None:
+    """Mails a single-use link to a person.
+
+    Staff sign in with their password only: a mailbox alone must not open the staff pages.
+    """
     if user.is_staff:
         link = addresses.on_base(settings.LOGIN_URL)
     else:

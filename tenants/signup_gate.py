@@ -27,13 +27,14 @@ def plain(status: int, text: str, **headers: str) -> HttpResponse:
 
 
 def hosted_only(*methods: str) -> Callable[[View], View]:
-    """405 for other methods, 404 while hosted mode is off."""
+    """405 for other methods (HEAD goes with GET), 404 while hosted mode is off."""
+    allowed = (*methods, "HEAD") if "GET" in methods else methods
 
     def wrap(view: View) -> View:
         @wraps(view)
         def gated(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-            if request.method not in methods:
-                return plain(405, "Method not allowed", Allow=", ".join(methods))
+            if request.method not in allowed:
+                return plain(405, "Method not allowed", Allow=", ".join(allowed))
             if not settings.HOSTED_MODE:
                 return plain(404, "Not found")
             return view(request, *args, **kwargs)

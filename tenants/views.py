@@ -51,7 +51,7 @@ def signup_page(request: HttpRequest) -> HttpResponse:
 
 @hosted_only("GET", "POST")
 def _signup_page(request: HttpRequest) -> HttpResponse:
-    if request.method == "GET":
+    if request.method != "POST":
         form = SignupForm(initial={"invitation": request.GET.get("invitation", "")[:200]})
         return _form(request, form, 200)
     form = SignupForm(request.POST)

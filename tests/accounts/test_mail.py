@@ -129,28 +129,34 @@ def test_a_server_that_is_down_is_tried_again(settings: Any) -> None:
 
 
 def test_after_the_last_attempt_the_body_goes_and_the_reason_stays(postbox: Postbox) -> None:
-    from procrastinate import jobs
+    from procrastinate import JobContext, jobs
+    from procrastinate.contrib.django import app
 
     from tenants import tasks
 
     postbox.at_data = "451 still not"
     row = write()
 
-    class Context:
-        job = jobs.Job(
-            id=1, queue="default", lock=None, queueing_lock=None, task_name="x",
-            attempts=len(mail.RETRY_AFTER),
-        )  # fmt: skip
-
+    job = jobs.Job(
+        id=1,
+        queue="default",
+        lock=None,
+        queueing_lock=None,
+        task_name=tasks.deliver.name,
+        attempts=len(mail.RETRY_AFTER),
+    )
+    context = JobContext(
+        app=app, start_timestamp=0.0, job=job, abort_reason=lambda: None, worker_name="test"
+    )
     with pytest.raises(mail.NotDelivered):
-        tasks.deliver(Context(), mail=row.pk)
+        tasks.deliver(context, mail=row.pk)
     row.refresh_from_db()
     assert (row.body, row.sent_at) == ("", None)
     assert "451" in row.error
     decide = tasks.MailRetry().get_retry_decision
     error = mail.NotDelivered()
-    assert decide(exception=error, job=Context.job) is None
-    assert decide(exception=error, job=Context.job.evolve(attempts=0)) is not None
+    assert decide(exception=error, job=job) is None
+    assert decide(exception=error, job=job.evolve(attempts=0)) is not None
 
 
 def test_without_smtp_it_stays_for_the_staff_outbox(settings: Any) -> None:

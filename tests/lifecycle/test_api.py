@@ -16,7 +16,7 @@ from tenants.models import Organisation, State, SuspendedBy, User
 from tests.factories import add_member, make_organisation, make_user, owner_of
 
 pytestmark = pytest.mark.django_db
-HOST = {"HTTP_HOST": "localhost"}
+HOST: dict[str, Any] = {"HTTP_HOST": "localhost"}
 VERBS = ["suspend", "unsuspend", "purge"]
 
 
@@ -113,12 +113,12 @@ def test_hosted_mode_off_answers_a_plain_404(settings: Any, verb: str) -> None:
 )
 def test_others_are_refused(verb: str, who: str) -> None:
     organisation = make_organisation(canary=True)
-    user = {
-        "outsider": make_user,
-        "member": lambda: add_member(organisation, "admin"),
-        "owner of another": lambda: owner_of(make_organisation()),
-        "staff without the right": lambda: make_user(is_staff=True),
-    }[who]()
+    if who == "member":
+        user = add_member(organisation, "admin")
+    elif who == "owner of another":
+        user = owner_of(make_organisation())
+    else:
+        user = make_user(is_staff=who.startswith("staff"))
     assert told(post(signed_in(user), organisation, verb)) == (403, "access_denied")
     organisation.refresh_from_db()
     assert organisation.state == State.ACTIVE

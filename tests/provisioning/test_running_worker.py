@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 
-import pytest
 from django.db import connection
 
-from tenants.models import Organisation, StepStatus
+from tenants.models import StepStatus
+from tests import databases
 from tests.product import Member, Product, looking_into, running_product
-from tests.provisioning.looking import STEPS, orphans
+from tests.provisioning.looking import STEPS, orphans, schemas
 from tests.waiting import until
 
 
@@ -22,6 +22,10 @@ def complete(member: Member) -> None:
     assert organisation.leases.filter(issued_for="provisioning").count() == 1
 
 
+def settled(product: Product, member: Member, seconds: float) -> None:
+    until(lambda: product.state(member) == "active", seconds, what=f"{member.label} is active")
+
+
 def jobs_left() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -31,19 +35,20 @@ def jobs_left() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_proved_mailbox_is_an_active_organisation_at_once(product: Product) -> None:
-    """Well under the half second that the whole way to the relay may take; the first is warm-up."""
-    took = []
-    for _ in range(8):
+def test_a_proved_mailbox_is_provisioned_without_waiting_for_a_poll(product: Product) -> None:
+    """What passes beside the steps' own work is the job's way to the worker. On an idle machine it
+    takes some 10 ms (`make bench` measures); the bound leaves room for other tests."""
+    beside = []
+    for _ in range(6):
         member = product.sign_up()
-        until(lambda m=member: product.state(m) == "active", 20)
+        settled(product, member, 20)
+        complete(member)
         organisation = member.organisation
         assert organisation.provisioned_at is not None
         assert organisation.mailbox_proved_at is not None
-        took.append((organisation.provisioned_at - organisation.mailbox_proved_at).total_seconds())
-        complete(member)
-    print(took)
-    assert sorted(took[1:])[3] < 0.5, took  # generous: other tests share the cores
+        took = (organisation.provisioned_at - organisation.mailbox_proved_at).total_seconds()
+        beside.append(took - sum(step.seconds for step in organisation.steps.all()))
+    assert sorted(beside)[2] < 1.0, beside
 
 
 def test_a_worker_killed_at_random_moments_loses_nothing(product: Product) -> None:
@@ -55,49 +60,32 @@ def test_a_worker_killed_at_random_moments_loses_nothing(product: Product) -> No
         time.sleep(moments.uniform(0.0, 0.06))
         product.kill_and_wait("worker")
     for member in members:
-        until(lambda m=member: product.state(m) == "active", 40)
+        settled(product, member, 40)
         complete(member)
     until(lambda: jobs_left() == 0, 15)
     assert orphans() == set()
 
 
-@pytest.mark.parametrize(
-    "fault", ["provision.roles.before_commit", "provision.registration.after_commit"]
-)
 def test_a_worker_that_dies_at_one_step_every_time_ends_in_a_clean_failure(
-    database_name: str, live_db: None, fault: str
+    database_name: str, live_db: None
 ) -> None:
     """The job is not tried for ever: the supervisor would give up on a worker that keeps dying."""
-    del database_name  # the server has to run
-    from tests import databases
-
-    name = databases.create(f"fault_{random.getrandbits(24):x}")
+    name = databases.create(f"{database_name.rpartition('_')[2]}_fault")
     try:
         with (
             looking_into(name),
             running_product(
                 database=name,
                 without=("relay", "runtime"),
-                PULSECLOUD_FAULT=fault,
+                PULSECLOUD_FAULT="provision.roles.before_commit",
                 PULSECLOUD_PROVISIONING_ATTEMPTS="2",
             ) as product,
         ):
             member = product.sign_up()
-            if fault.endswith("after_commit"):
-                # What was committed is not done again, so the second worker gets past it.
-                until(lambda: member.organisation.state == "active", 40)
-                complete(member)
-            else:
-                until(lambda: member.organisation.state == "failed", 40)
-                assert "died" in member.organisation.failure
-                assert member.organisation.schema_name not in existing_schemas()
-            assert Organisation.objects.count() == 1
+            until(lambda: member.organisation.state == "failed", 40)
+            assert "died" in member.organisation.failure
+            assert member.organisation.schema_name not in schemas()
+            assert orphans() == set()
     finally:
         connection.close()
         databases.drop(name)
-
-
-def existing_schemas() -> set[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nspname FROM pg_namespace")
-        return {row[0] for row in cursor.fetchall()}

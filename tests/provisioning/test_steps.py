@@ -51,7 +51,6 @@ def provisions(status: str) -> float:
     return value or 0.0
 
 
-@pytest.mark.covers("F77")
 def test_works() -> None:
     """All that a phone needs is there without a settings call, registration included."""
     organisation = proved()

@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any
 
-from django.http import HttpResponseBase
 from django.test import Client
 
 from audit.actors import Actor
@@ -14,7 +13,7 @@ from tenants import invitations
 from tenants.models import Link, Organisation, OutboxMail
 from tests.factories import unique
 
-HOST = {"HTTP_HOST": "localhost"}
+HOST: dict[str, Any] = {"HTTP_HOST": "localhost"}
 _addresses = iter(range(1, 2**24))
 
 
@@ -32,9 +31,7 @@ def invitation(email: str = "", **options: Any) -> invitations.Invited:
     return invitations.invite(email=email, actor=Actor.system("test"), **options)
 
 
-def ask(
-    body: dict[str, Any] | bytes | str, *, client: Client | None = None, **environ: Any
-) -> HttpResponseBase:
+def ask(body: dict[str, Any] | bytes | str, *, client: Client | None = None, **environ: Any) -> Any:
     """POST /api/public/signup from an address of its own, unless REMOTE_ADDR is given."""
     data = body if isinstance(body, bytes | str) else json.dumps(body)
     environ = {"REMOTE_ADDR": address(), **HOST, **environ}

@@ -204,6 +204,32 @@ def test_unproved_requests_expire_and_their_label_and_seat_are_free_again(settin
     assert Organisation.objects.get(owner_email=other).label == "held-for-a-day"
 
 
+def test_a_mailed_invitation_redeemed_by_the_api_lets_in_by_mail() -> None:
+    email = mailbox()
+    ask(wish(email=email, invitation=invitation(email, send=True).token))
+    organisation = Organisation.objects.get(owner_email=email)
+    assert organisation.state == State.PROVISIONING
+    browser = Client()
+    browser.post(link_in(mails(email)[1]), **HOST)
+    assert browser.get("/signup/status", **HOST).json()["label"] == organisation.label
+
+
+def test_a_canary_gets_no_mail() -> None:
+    email = mailbox()
+    ask(wish(email=email, invitation=invitation(email, canary=True).token))
+    assert Organisation.objects.get(owner_email=email).state == State.PROVISIONING
+    assert mails(email) == []
+
+
+def test_nothing_expires_while_hosted_mode_is_off(settings: Any) -> None:
+    organisation, _ = requested(mailbox())
+    Organisation.objects.filter(pk=organisation.pk).update(
+        created_at=timezone.now() - timedelta(days=9)
+    )
+    settings.HOSTED_MODE = False
+    assert signup.expire_unproved() == 0
+
+
 def test_a_session_starts_on_the_base_domain_with_a_new_key() -> None:
     _, path = requested(mailbox())
     browser = Client()

@@ -40,6 +40,11 @@ def test_hosted_mode_off_answers_a_plain_404(settings: Any) -> None:
         assert answer.headers["Content-Type"].startswith("text/plain")
 
 
+def test_head_goes_with_get() -> None:
+    assert Client().head("/signup", **HOST).status_code == 200
+    assert Client().put("/signup", **HOST).status_code == 405
+
+
 def test_needs_its_csrf_token() -> None:
     careful = Client(enforce_csrf_checks=True)
     assert submit(careful).status_code == 403

@@ -6,11 +6,20 @@ import json
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from tenants.models import Invitation, Organisation, Rollout, Stage, State
-from tests.signup.asking import address, ask, counts, invitation, link_in, mailbox, mails, wish
+from tests.signup.asking import (
+    HOST,
+    address,
+    ask,
+    counts,
+    invitation,
+    link_in,
+    mailbox,
+    mails,
+    wish,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -86,16 +95,13 @@ def test_an_oversize_body_is_refused_before_it_is_read() -> None:
 
         readline = read
 
-    answer = Client().generic(
-        "POST",
-        "/api/public/signup",
-        b"",
-        content_type="application/json",
-        HTTP_HOST="localhost",
-        REMOTE_ADDR=address(),
-        CONTENT_LENGTH=str(64 * 1024 + 1),
-        **{"wsgi.input": Unread()},
-    )
+    environ: dict[str, Any] = {
+        "CONTENT_LENGTH": str(64 * 1024 + 1),
+        "wsgi.input": Unread(),
+        "REMOTE_ADDR": address(),
+        **HOST,
+    }
+    answer = Client().post("/api/public/signup", b"", "application/json", **environ)
     assert error(answer) == (400, "invalid_request")
 
 
@@ -247,11 +253,11 @@ def test_answers_are_the_same_whatever_happened() -> None:
     """Body and headers: fresh, repeated, uninvited, limited."""
     email = mailbox()
     seats = invitation(seats=9)
-    answers: list[HttpResponse] = [
-        ask(wish(email=email, invitation=seats.token)),  # type: ignore[list-item]
-        ask(wish(email=email, invitation=seats.token)),  # type: ignore[list-item]
-        ask(wish()),  # type: ignore[list-item]
-        *(ask(wish(email=email)) for _ in range(3)),  # type: ignore[misc]
+    answers: list[Any] = [
+        ask(wish(email=email, invitation=seats.token)),
+        ask(wish(email=email, invitation=seats.token)),
+        ask(wish()),
+        *(ask(wish(email=email)) for _ in range(3)),
     ]
     shown = {
         (

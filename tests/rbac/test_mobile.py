@@ -65,14 +65,22 @@ SHUT = [
 ]
 
 
-@pytest.fixture
-def organisation() -> Organisation:
-    return make_organisation()
+@pytest.fixture(scope="module")
+def made(django_db_setup: None, django_db_blocker: Any) -> tuple[Organisation, str]:
+    """One organisation and phone for all: what a test changes is rolled back after it."""
+    with django_db_blocker.unblock():
+        organisation = make_organisation()
+        return organisation, make_token(organisation, mobile.SCOPE)
 
 
 @pytest.fixture
-def phone(organisation: Organisation) -> str:
-    return make_token(organisation, mobile.SCOPE)
+def organisation(made: tuple[Organisation, str]) -> Organisation:
+    return made[0]
+
+
+@pytest.fixture
+def phone(made: tuple[Organisation, str]) -> str:
+    return made[1]
 
 
 def ask(organisation: Organisation, secret: str, method: str, path: str) -> Any:

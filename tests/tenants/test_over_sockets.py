@@ -81,7 +81,7 @@ def test_every_thread_answers_for_the_organisation_that_was_asked(
         return answer.status_code - expected, label, organisation.label
 
     with ThreadPoolExecutor(16) as pool:
-        for wrong, said, asked in pool.map(ask, range(120)):
+        for wrong, said, asked in pool.map(ask, range(80)):
             assert (wrong, said) == (0, asked)
 
 

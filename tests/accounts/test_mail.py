@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import email
 import logging
 import socket
 from collections.abc import Iterator
-from email import policy
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from pulsecloud import database
 from tenants import mail
 from tenants.models import OutboxMail
+from tests.accounts.postbox import Postbox, open_postbox
 from tests.factories import unique
 
 pytestmark = pytest.mark.django_db
 
 
-class Postbox:
-    """Takes mail, or answers RCPT or DATA with what it is told."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[list[str], Any]] = []
-        self.at_rcpt = self.at_data = ""
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, to: str, _: Any) -> str:
-        if self.at_rcpt:
-            return self.at_rcpt
-        envelope.rcpt_tos.append(to)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.at_data:
-            return self.at_data
-        message = email.message_from_bytes(envelope.content, policy=policy.default)
-        self.received.append((envelope.rcpt_tos, message))
-        return "250 OK"
-
-
 @pytest.fixture
 def postbox(settings: Any) -> Iterator[Postbox]:
-    box = Postbox()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    use(settings, f"smtp://127.0.0.1:{port}?tls=off")
-    yield box
-    controller.stop()
+    with open_postbox() as box:
+        use(settings, box.url)
+        yield box
 
 
 def use(settings: Any, url: str) -> None:

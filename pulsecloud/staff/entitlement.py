@@ -29,7 +29,7 @@ class BillingStateAdmin(StaffAdmin):
     list_display = ("organisation_name", "now", "plan", "trial_ends", "changed")
     list_display_links = ("organisation_name",)
     list_select_related = ("organisation",)
-    list_filter = (filters.BillingIsPaidFor, "subscription_state", "plan_version")
+    list_filter = (filters.BillingIsPaidFor,)
     search_fields = ("organisation__label", "organisation__owner_email", "plan_version")
     search_help_text = "Label, owner's address or plan"
     ordering = ("-changed_at",)

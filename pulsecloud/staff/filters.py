@@ -21,6 +21,8 @@ from tenants.states import ENDED
 class Question(admin.SimpleListFilter):
     """A filter from a table: {value: (words, condition)}; conditions are made when asked."""
 
+    template = "staff/filter.html"
+
     def answers(self) -> dict[str, tuple[str, Q]]:
         raise NotImplementedError
 
@@ -134,6 +136,16 @@ class WhichOnes(Question):
         first, *rest = super().choices(changelist)
         yield {**first, "display": "customers of today"}
         yield from rest
+
+
+class InState(Question):
+    """The organisation states, as one more question."""
+
+    title = "in which state?"
+    parameter_name = "state__exact"
+
+    def answers(self) -> dict[str, tuple[str, Q]]:
+        return {value: (label, Q(state=value)) for value, label in State.choices}
 
 
 class When(Question):

@@ -86,7 +86,7 @@ class EventInline(StaffInline):
 class JobAdmin(VerbAdmin):
     list_display = ("number", "status_now", "task", "arguments", "attempts", "last")
     list_display_links = ("number",)
-    list_filter = (IsSomethingWrong, "status")
+    list_filter = (IsSomethingWrong,)
     search_fields = ("task_name",)
     search_help_text = "Task, or a number of a job"
     ordering = ("-id",)

@@ -23,7 +23,7 @@ from pulsecloud.staff.organisation_inlines import (
 )
 from pulsecloud.staff.verbs import VerbAdmin
 from pulsecloud.staff.words import DASH, ago, code, exactly, two_lines
-from tenants.models import Organisation, Runtime
+from tenants.models import Organisation, Runtime, State
 
 EVENTS_SHOWN: Final = 10
 
@@ -38,8 +38,7 @@ class OrganisationAdmin(VerbAdmin):
         filters.CanPhonesReachIt,
         filters.IsItStuck,
         filters.IsItPaidFor,
-        "state",
-        "runtime",
+        filters.InState,
     )
     search_fields = ("label", "display_name", "owner_email")
     search_help_text = "Label, name, owner's address, or the whole id"
@@ -164,7 +163,9 @@ class OrganisationAdmin(VerbAdmin):
 
     @admin.display(description="which means")
     def relay_meaning(self, organisation: Organisation) -> str:
-        return badges.relay_words(organisation)[2] or DASH
+        if organisation.state != State.ACTIVE:
+            return f"Only active organisations are reached; it is {_state(organisation)}."
+        return badges.relay_words(organisation)[2]
 
     @admin.display(description="instance id")
     def instance(self, organisation: Organisation) -> str:
@@ -182,11 +183,13 @@ class OrganisationAdmin(VerbAdmin):
 
     @admin.display(description="connected since")
     def connected_since(self, organisation: Organisation) -> str:
-        return exactly(_of(organisation, "relay_status", "connected_at", None))
+        connected = badges.relay_words(organisation)[0] == "connected"
+        return exactly(_of(organisation, "relay_status", "connected_at") if connected else None)
 
     @admin.display(description="phones connected")
     def phones(self, organisation: Organisation) -> str:
-        return str(_of(organisation, "relay_status", "active_channels", 0))
+        connected = badges.relay_words(organisation)[0] == "connected"
+        return str(_of(organisation, "relay_status", "active_channels")) if connected else "0"
 
     @admin.display(description="runtime")
     def runtime_now(self, organisation: Organisation) -> str:
@@ -229,6 +232,10 @@ class OrganisationAdmin(VerbAdmin):
     @admin.display(description="deleted")
     def deleted(self, organisation: Organisation) -> str:
         return exactly(organisation.deleted_at)
+
+
+def _state(organisation: Organisation) -> str:
+    return organisation.get_state_display().lower()
 
 
 def _of(organisation: Organisation, relation: str, field: str, default: Any = "") -> Any:

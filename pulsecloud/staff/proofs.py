@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Q
 
 from pulsecloud.staff import badges, filters
 from pulsecloud.staff.base import StaffAdmin
@@ -11,11 +12,19 @@ from pulsecloud.staff.words import ago, exactly
 from tenants.models import ReadinessRecord
 
 
+class DidItPass(filters.Question):
+    title = "did it pass?"
+    parameter_name = "passed"
+
+    def answers(self) -> dict[str, tuple[str, Q]]:
+        return {"yes": ("yes", Q(passed=True)), "no": ("no, blocked", Q(passed=False))}
+
+
 @admin.register(ReadinessRecord)
 class ProofAdmin(StaffAdmin):
     list_display = ("outcome", "when", "found", "took", "version")
     list_display_links = ("outcome",)
-    list_filter = ("passed", filters.when("started_at"))
+    list_filter = (DidItPass, filters.when("started_at"))
     ordering = ("-started_at",)
     change_form_template = "staff/proof.html"
     fields = readonly_fields = ("outcome", "started", "took", "version")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import Any
 
 from django.conf import settings
 from gunicorn.glogging import Logger
+
+from pulsecloud.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pulsecloud.settings")
 
@@ -45,6 +48,16 @@ class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 logger_class = StructuredLogger
+
+
+# Loaded by the master, so that its workers know whose death is meant. Orphans would go on with
+# their requests, for up to graceful_timeout, and hold the port that a new master needs.
+_go_with_master = die_with_parent(signal.SIGKILL)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """No worker outlives its master."""
+    _go_with_master()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -9,3 +9,5 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "pulsecloud.failures.failed"

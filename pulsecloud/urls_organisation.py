@@ -8,3 +8,5 @@ urlpatterns = [
     path("", include("relay.urls_organisation")),
     path("", include("rbac.urls_elsewhere")),  # last: every other /api/ address
 ]
+
+handler500 = "pulsecloud.failures.failed"

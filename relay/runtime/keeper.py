@@ -65,6 +65,7 @@ class Keeper:
     async def run(self) -> None:
         try:
             while True:
+                self._wake.clear()
                 wait = await self._attempt()
                 self._line.wait(wait)
                 self._say()
@@ -113,6 +114,7 @@ class Keeper:
             ending = await self._hold(link, credential, wallet)
         finally:
             self._link = None
+            self._wake.clear()  # what it said concerned the connection that was
             self._line.disconnect()
             self._say()
         return self._ended(ending, link, credential)
@@ -164,6 +166,7 @@ class Keeper:
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+            link.cut()  # a task that is cancelled before it began closes nothing
 
     async def _fresher(self, credential: Credential, wallet: Wallet) -> Credential | None:
         """A lease that outlives this one; None when there is none (a trial that ends, billing that
@@ -228,9 +231,10 @@ class Keeper:
         return True
 
     async def _rest(self, seconds: float) -> None:
-        self._wake.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for(): in Python 3.11 it may lose a cancellation.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     def _channels_changed(self, channels: int) -> None:
         self._line.active_channels = channels

@@ -88,6 +88,9 @@ class Link:
             with suppress(Exception):
                 await hang_up(self._socket)
 
+    def cut(self) -> None:
+        self._socket.transport.abort()
+
     def end(self, ending: Ending) -> None:
         if not self._ending.done():
             self._ending.set_result(ending)

@@ -104,7 +104,9 @@ class Reporter:
         beat = time.monotonic() + settings.RUNTIME_HEARTBEAT
         while True:
             try:
-                await asyncio.wait_for(self._something.wait(), max(0.0, beat - time.monotonic()))
+                # Not wait_for(): in Python 3.11 it may lose a cancellation.
+                async with asyncio.timeout(max(0.0, beat - time.monotonic())):
+                    await self._something.wait()
             except TimeoutError:
                 self._changed = {**self._changed, **self._lines}
                 beat = time.monotonic() + settings.RUNTIME_HEARTBEAT

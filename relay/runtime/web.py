@@ -78,6 +78,9 @@ class Web:
         headers["host"] = instance_host + self._public_port
         headers["x-api-token"] = token
         headers["user-agent"] = "PulseCloud-Runtime"
+        # It comes from loopback and from a phone elsewhere (RFC 7239 section 6.3), and must not get
+        # what `web` shows to programs on this machine, its metrics for one.
+        headers["forwarded"] = "for=_phone"
         if self._secure:
             headers["x-forwarded-proto"] = "https"  # it came through a sealed channel
         if not _PRINTABLE.fullmatch(token):

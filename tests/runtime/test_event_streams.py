@@ -13,12 +13,18 @@ import pytest
 from relay.runtime.events import EventTooLarge, events
 from relay.wire import proxy
 from relay.wire.frames import ChannelClose
-from tests.runtime.conftest import Tenant
+from tests.runtime.conftest import Tenant, make_tenant
 from tests.runtime.scripted_web import STREAM, Asked, ScriptedWeb, answer, scripted_web
 from tests.runtime.stage import Peer, ids, running, scripted_relay_stage
 from tests.waiting import until_async
 
 LIMIT = 47 * 1024
+
+
+@pytest.fixture(scope="module")
+def tenant(live_db_session: None) -> Tenant:
+    """One for all: nothing here changes it."""
+    return make_tenant()
 
 
 @dataclass

@@ -7,10 +7,16 @@ import pytest
 from relay.wire import proxy
 from relay.wire.frames import ChannelClose, FrameType
 from relay.wire.sealing import EphemeralKey, KeyExchange, SealedChannel
-from tests.runtime.conftest import Tenant
+from tests.runtime.conftest import Tenant, make_tenant
 from tests.runtime.stage import Peer, Stage
 
 EVIL = proxy.encode_request(proxy.Request("r1", "GET", "//evil"))
+
+
+@pytest.fixture(scope="module")
+def tenant(live_db_session: None) -> Tenant:
+    """One for all: nothing here changes it."""
+    return make_tenant()
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ from tests.runtime.stage import Peer, Stage, ids, in_thread, running, scripted_r
 from tests.waiting import until_async
 
 
+@pytest.fixture(scope="module")
+def tenant(live_db_session: None) -> Tenant:
+    """One for all: nothing here changes it."""
+    return make_tenant()
+
+
 @dataclass
 class Set:
     stage: Stage

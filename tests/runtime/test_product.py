@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +23,7 @@ from relay.server.models import Session
 from tenants import lifecycle
 from tenants.models import SuspendedBy
 from tests import databases
-from tests.product import Member, Product
+from tests.product import ROOT, Member, Product
 from tests.waiting import until
 
 ACTOR = Actor.system("test")
@@ -117,6 +120,7 @@ def test_fresh_organisation_is_reached_from_a_phone(paired: Pairing, loop: async
         ("GET", "/", 403, ""),
         ("GET", "/admin/", 404, ""),
         ("GET", "//localhost/", 400, ""),
+        ("GET", "/metrics", 404, "Not Found"),  # for programs on this machine, not for phones
     ],
 )
 def test_phone_reaches_what_its_token_allows(
@@ -252,9 +256,28 @@ def test_no_log_holds_a_token_or_a_lease(product: Product, paired: Pairing) -> N
         assert "eyJ" not in text  # how every token of the JWT family begins
 
 
-def test_ready_file_names_the_process(product: Product, paired: Pairing) -> None:
-    import json
+def test_second_runtime_stands_by_and_ends_when_asked(product: Product) -> None:
+    environment = {**product.environment, "PULSECLOUD_DATA_DIR": str(product.data_dir / "second")}
+    second = subprocess.Popen(
+        [sys.executable, "manage.py", "runtime"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ready = product.data_dir / "second" / "run" / "runtime.json"
+    until(lambda: ready.exists() and json.loads(ready.read_text())["serving"] == 0, 20)
+    asked = time.monotonic()
+    second.terminate()
+    _, log = second.communicate(timeout=10)
+    assert second.returncode == 0 and time.monotonic() - asked < 5
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events[0] == "runtime started" and events[-1] == "runtime stopped"
+    assert "another runtime serves; standing by" in events and "connected" not in events
+    assert not ready.exists()
 
+
+def test_ready_file_names_the_process(product: Product, paired: Pairing) -> None:
     said = json.loads((product.data_dir / "run" / "runtime.json").read_text())
     assert said["pid"] == product.pids()["runtime"]
     assert said["serving"] >= 1

@@ -67,7 +67,7 @@ async def test_lost_connection_resumes_after_one_step(stage: Stage, tenant: Tena
     peer.vanish()
     lost = time.monotonic()
     peer = await stage.connection()
-    assert 0.04 <= stage.dials[-1] - lost <= 0.3
+    assert 0.17 <= stage.dials[-1] - lost <= 1.0
     assert peer.register.session_token == "session-1"
     assert peer.register.instance_hint == tenant.instance_id
     assert peer.register.license_token  # always sent, resume or not
@@ -84,7 +84,7 @@ async def test_refused_resume_registers_fresh_at_once(
     await peer.send(Error(code, "unknown session"))
     peer = await stage.connection()
     assert peer.register.session_token == ""
-    assert stage.dials[-1] - refused < 0.04
+    assert stage.dials[-1] - refused < 0.17
     await peer.acknowledge(tenant.instance_id)
     await wait_status(tenant, connected=True)
 
@@ -105,8 +105,8 @@ async def test_refused_registration_backs_off_twice_as_long_each_time(
         peer = await stage.connection()
         await peer.send(INVALID)
     steps = [b - a for a, b in itertools.pairwise(stage.dials)]
-    for step, wanted in zip(steps, (0.05, 0.1, 0.2, 0.4), strict=False):
-        assert 0.9 * wanted <= step <= 1.1 * wanted + 0.15, steps
+    for step, wanted in zip(steps, (0.2, 0.4, 0.8, 1.6), strict=False):
+        assert 0.9 * wanted <= step <= 1.1 * wanted + 0.5, steps
     row = await wait_status(tenant, last_error="LICENSE_INVALID: no")
     assert not row.connected and row.reconnect_at is not None
 
@@ -118,7 +118,7 @@ async def test_success_forgets_earlier_failures(stage: Stage, tenant: Tenant) ->
     peer.vanish()
     lost = time.monotonic()
     await stage.connection()
-    assert stage.dials[-1] - lost < 0.3
+    assert stage.dials[-1] - lost < 0.7  # the first step, not the fourth
 
 
 async def test_licence_error_after_the_ack_waits_the_long_pause(
@@ -132,7 +132,7 @@ async def test_licence_error_after_the_ack_waits_the_long_pause(
     refused = time.monotonic()
     await wait_status(tenant, connected=False, last_error="the relay withdrew the credential")
     peer = await stage.connection()
-    assert 0.9 <= stage.dials[-1] - refused <= 1.2
+    assert 0.9 <= stage.dials[-1] - refused <= 1.7
     assert peer.register.session_token == "kept"
 
 
@@ -155,8 +155,8 @@ async def test_drain_comes_back_at_once_but_not_in_a_loop(stage: Stage, tenant: 
         await peer.closed()
     await stage.connection()
     steps = [b - a for a, b in itertools.pairwise(stage.dials)]
-    assert all(step < 0.04 for step in steps[:3]), steps
-    assert steps[3] >= 0.04, steps  # the fourth within a minute waits a step
+    assert all(step < 0.17 for step in steps[:3]), steps
+    assert steps[3] >= 0.18, steps  # the fourth within a minute waits a step
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_bad_first_frame_fails_the_attempt(
 async def test_no_answer_in_time_fails_the_attempt(stage: Stage, tenant: Tenant) -> None:
     await stage.connection()
     await stage.connection()
-    assert stage.dials[1] - stage.dials[0] >= 0.5
+    assert stage.dials[1] - stage.dials[0] >= 2.0
     row = await in_thread(status_of, tenant)
     assert "in time" in row.last_error
 

@@ -45,7 +45,7 @@ async def test_lease_is_renewed_before_it_ends_by_registering_again(
     await peer.closed(first["exp"] - time.time())
     closed = time.monotonic()
     peer = await stage.connection()
-    assert stage.dials[-1] - closed < 0.04  # at once: nothing failed
+    assert stage.dials[-1] - closed < 0.17  # at once: nothing failed
     assert time.time() < first["exp"]
     assert claims_of(peer.register.license_token)["exp"] > first["exp"]
     assert peer.register.session_token == "session-1"

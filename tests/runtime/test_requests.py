@@ -13,12 +13,18 @@ import pytest
 
 from relay.wire import proxy
 from relay.wire.frames import ChannelClose
-from tests.runtime.conftest import Tenant
+from tests.runtime.conftest import Tenant, make_tenant
 from tests.runtime.scripted_web import Asked, ScriptedWeb, answer, scripted_web
 from tests.runtime.stage import Peer, ids, running, scripted_relay_stage
 from tests.waiting import until_async
 
 LIMIT = 47 * 1024
+
+
+@pytest.fixture(scope="module")
+def tenant(live_db_session: None) -> Tenant:
+    """One for all: nothing here changes it."""
+    return make_tenant()
 
 
 @dataclass
@@ -65,7 +71,9 @@ async def test_request_arrives_for_the_organisation_with_its_token(
     assert (asked.method, asked.target, asked.body) == ("POST", "/api/x?y=1", b'{"a":1}')
     assert asked.headers["host"] == f"{tenant.organisation.instance_host}:8000"
     assert asked.headers["x-api-token"] == tenant.token
-    assert set(asked.headers) == {"host", "x-api-token", "user-agent", "content-length"}
+    assert set(asked.headers) == {
+        *("host", "x-api-token", "user-agent", "forwarded", "content-length")
+    }
 
 
 @pytest.mark.covers("F50")
@@ -97,10 +105,11 @@ async def test_only_allowed_request_headers_are_passed_on(stand: Set, tenant: Te
     }
     assert (await stand.ask(headers={**allowed, **refused})).status == 200
     headers = stand.web.asked[0].headers
-    ours = {"host", "x-api-token", "user-agent"}
+    ours = {"host", "x-api-token", "user-agent", "forwarded"}
     assert set(headers) - ours == {name.strip().lower() for name in allowed}
     assert headers["x-api-token"] == tenant.token
     assert headers["user-agent"] == "PulseCloud-Runtime"
+    assert headers["forwarded"] == "for=_phone"
 
 
 @pytest.mark.covers("F50")

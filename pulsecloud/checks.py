@@ -202,7 +202,8 @@ def _reachable() -> Iterable[CheckMessage]:
         yield Error(
             f"{count} active organisations have no relay registration: {some}.",
             hint="No phone can reach them. Restore the rows of relay_registration from a backup: "
-            "they hold the identity that paired phones trust.",
+            "they hold the identity that paired phones trust. Without one start with "
+            "`manage.py up --register-missing`, and have their phones paired again.",
             id="pulsecloud.E033",
         )
 

@@ -18,7 +18,7 @@ from relay.server.models import LicenceBinding, Session
 from relay.wire import identity, instance_id
 from relay.wire.frames import ErrorCode
 from tenants import sealing
-from tenants.models import Organisation
+from tenants.models import Organisation, State
 from tenants.notify import RELAY, RUNTIME, notify
 from tenants.states import locked
 
@@ -65,6 +65,31 @@ def register(organisation: Organisation) -> Registration:
     RelayStatus.objects.get_or_create(organisation=organisation)
     notify(RUNTIME, str(organisation.pk))
     return existing
+
+
+def register_missing(*, actor: Actor, reason: str = "") -> list[str]:
+    """Registers every active organisation that lost its registration; returns their labels.
+
+    Instance ids come back as they were. The identities are new, so paired phones must pair again:
+    a registration restored from a backup spares them that.
+    """
+    labels = []
+    for found in Organisation.objects.filter(state=State.ACTIVE, registration=None):
+        with transaction.atomic():
+            organisation = locked(found)
+            if organisation.state != State.ACTIVE:
+                continue
+            registration = register(organisation)
+            trail.record(
+                action="relay_registered_again",
+                actor=actor,
+                organisation=organisation.pk,
+                subject=registration.instance_id,
+                reason=reason,
+                after={"identity_fingerprint": registration.identity_fingerprint},
+            )
+        labels.append(organisation.label)
+    return labels
 
 
 def forget(organisation: Organisation) -> None:

@@ -60,6 +60,13 @@ class Command(BaseCommand):
             help="leave this process out; may be repeated",
         )
 
+        parser.add_argument(
+            "--register-missing",
+            action="store_true",
+            help="first register active organisations that have no relay registration; their "
+            "identities are new, so phones paired with them must pair again",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         self.files = options["logs"] == "files"
         self.log = structlog.get_logger("pulsecloud.up")
@@ -76,7 +83,7 @@ class Command(BaseCommand):
             preparation.check_port("PULSE_RELAY_ADDR", settings.RELAY_ADDR)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, supervisor.request_stop)
-            self._prepare(supervisor)
+            self._prepare(supervisor, register_missing=options["register_missing"])
             if not supervisor.stop_requests:
                 supervisor.start([p for p in self._programs() if p.name not in options["without"]])
                 self._wait_until_ready(supervisor, began, options["without"])
@@ -99,7 +106,7 @@ class Command(BaseCommand):
 
     # --- the stages ---------------------------------------------------------------------------
 
-    def _prepare(self, supervisor: Supervisor) -> None:
+    def _prepare(self, supervisor: Supervisor, *, register_missing: bool) -> None:
         self.say(
             f"PulseCloud {settings.VERSION}, data in {settings.DATA_DIR}, hosted mode "
             + ("on" if settings.HOSTED_MODE else "off (set PULSE_HOSTED_MODE=true)"),
@@ -118,6 +125,8 @@ class Command(BaseCommand):
             ("metrics directory", preparation.empty_metrics),
             ("system checks", preparation.check),
         ]
+        if register_missing:
+            steps.insert(-1, ("relay registrations", preparation.register_missing))
         for name, step in steps:
             if supervisor.stop_requests:
                 return

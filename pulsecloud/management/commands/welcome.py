@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ DEMO_LABEL = "demo"
 STAFF_EMAIL = "staff@example.test"
 OWNER_EMAIL = "owner@example.test"
 LINK_MINUTES = 15
+CONNECTED_WITHIN = 15.0  # seconds
 PYTHON = os.path.relpath(sys.executable)
 
 
@@ -81,8 +83,7 @@ class Command(BaseCommand):
         )
         say = self.stdout.write
         try:
-            with in_schema(demo):
-                link = onboarding.prepare(demo, token=secret).pairing.link()
+            link = pairing_link(demo, secret)
         except onboarding.NotReady as not_ready:
             say("  A phone cannot pair yet:")
             for diagnostic in not_ready.diagnostics:
@@ -99,6 +100,19 @@ class Command(BaseCommand):
             say("  The relay listens on loopback, so this code works on this machine only. For a")
             say("  phone on your network start with PULSE_RELAY_ADDR=0.0.0.0:8001 and")
             say("  PULSE_RELAY_PUBLIC_URL=ws://<this machine's address>:8001.")
+
+
+def pairing_link(organisation: Organisation, secret: str) -> str:
+    """Raises onboarding.NotReady when the runtime has not connected within some seconds."""
+    deadline = time.monotonic() + CONNECTED_WITHIN
+    while True:
+        try:
+            with in_schema(organisation):
+                return onboarding.prepare(organisation, token=secret).pairing.link()
+        except onboarding.NotReady:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def sign_in_link(user: User, target: str) -> str:

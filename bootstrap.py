@@ -95,7 +95,7 @@ def setup(dev: bool = False) -> None:
                     f"    apt-get install python{version()}-venv"
                 )
             step("virtual environment", [sys.executable, "-m", "venv", "--clear", str(VENV)])
-        pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q"]
+        pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-qq"]
         requirements = str(ROOT / names[-1])
         step(f"packages of {names[-1]}", [*pip, "--root-user-action=ignore", "-r", requirements])
         stamp.write_text(wanted)

@@ -27,6 +27,8 @@ def proof_summary(record: ReadinessRecord) -> str:
 @register.filter
 def evidence(value: Any) -> str:
     """What a proof's step showed: text as it is, lists and mappings in short."""
+    if isinstance(value, Mapping) and {"name", "seconds"} <= set(value):
+        return f"{value['name']} {value['seconds'] * 1000:.0f} ms"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {evidence(item)}" for key, item in value.items())
     if isinstance(value, list):

@@ -93,7 +93,7 @@ def invite(
                 context={"link": invited.link, "expires_at": invitation.expires_at},
             )
         trail.record(
-            action="invitation.created",
+            action="invitation_created",
             actor=actor,
             subject=str(invitation.pk),
             reason=reason,
@@ -110,7 +110,7 @@ def revoke(*, invitation: Invitation, actor: Actor, reason: str = "") -> bool:
         )
         if revoked:
             trail.record(
-                action="invitation.revoked",
+                action="invitation_revoked",
                 actor=actor,
                 subject=str(invitation.pk),
                 reason=reason,

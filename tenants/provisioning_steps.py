@@ -35,7 +35,7 @@ class ActivateStep:
         organisation.provisioned_at, organisation.failure = timezone.now(), ""
         organisation.save()
         trail.record(
-            action="organisation_activated",
+            action="org_activated",
             actor=Actor.system("provisioning"),
             organisation=organisation.pk,
             before={"state": State.PROVISIONING.value},

@@ -196,7 +196,7 @@ class TestInvite:
         client.post(path, {"confirmed": "yes"})
         invitation.refresh_from_db()
         assert invitation.revoked_at is not None
-        assert Event.objects.filter(action="invitation.revoked").exists()
+        assert Event.objects.filter(action="invitation_revoked").exists()
 
 
 def test_a_failed_job_runs_again(client: Client) -> None:

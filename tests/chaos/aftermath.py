@@ -67,7 +67,7 @@ def _incomplete(organisation: Organisation) -> list[str]:
     found += _not_one("registrations", Registration.objects.filter(organisation=organisation))
     found += _not_one("domains", Domain.objects.filter(tenant=organisation))
     found += _not_one("members", Membership.objects.filter(organisation=organisation, role="owner"))
-    for action in ("org_requested", "org_mailbox_proved", "organisation_activated"):
+    for action in ("org_requested", "org_mailbox_proved", "org_activated"):
         found += _not_one(
             f"{action} events",
             Event.objects.filter(action=action, organisation=organisation.pk),

@@ -42,7 +42,7 @@ def test_used_expired_revoked_and_foreign_ones_do_nothing_and_look_alike() -> No
     assert counts() == before
     assert {(a.status_code, a.content) for a in answers} == {(202, answers[0].content)}
     assert Event.objects.filter(
-        action="invitation.revoked", subject=str(revoked.invitation.pk)
+        action="invitation_revoked", subject=str(revoked.invitation.pk)
     ).exists()
 
 

@@ -54,7 +54,7 @@ def measure(organisations: int) -> dict[str, Any]:
         )
         browser.close()
         status = until(
-            lambda: RelayStatus.objects.filter(  # noqa: B023
+            lambda: RelayStatus.objects.filter(
                 organisation__label=label,  # noqa: B023
                 connected=True,
             ).first(),

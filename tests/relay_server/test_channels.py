@@ -91,7 +91,7 @@ async def test_an_instance_that_never_answers(relay: Relay) -> None:
     home, instance_id = await instance(relay)
     began = time.monotonic()
     assert await turned_away(relay, Connect(instance_id, "token")) == ErrorCode.INTERNAL_ERROR
-    assert 0.9 < time.monotonic() - began < 4
+    assert 2.9 < time.monotonic() - began < 9
     opened = await home.expect_type(FrameType.CHANNEL_OPEN)
     assert (await home.expect(ChannelClose)).channel_id == opened.channel
     await home.send(message(ChannelOpen(opened.channel, "token")))  # too late
@@ -268,7 +268,7 @@ async def test_no_address_can_keep_all_channels_waiting(new_relay: NewRelay) -> 
     refused = [
         answer.code
         for answer in await asyncio.gather(
-            *(app.expect(Error, 1) for app in flood), return_exceptions=True
+            *(app.expect(Error, 2) for app in flood), return_exceptions=True
         )
         if isinstance(answer, Error)
     ]

@@ -21,7 +21,7 @@ async def refused(url: str, first: Register | Connect) -> tuple[str, float]:
     async with await RawSocket.open(url) as socket:
         began = time.monotonic()
         await socket.send(first)
-        code = (await socket.expect(Error, 8)).code
+        code = (await socket.expect(Error, 15)).code
         return code, time.monotonic() - began
 
 
@@ -40,7 +40,7 @@ async def test_without_the_database_nobody_is_let_in_and_nobody_is_put_out(
 ) -> None:
     async with DatabaseProxy(database_name) as proxy:
         relay: Relay = await asyncio.to_thread(
-            new_full_relay, DATABASE_URL=proxy.url, PULSE_RELAY_DATABASE_TIMEOUT="1s"
+            new_full_relay, DATABASE_URL=proxy.url, PULSE_RELAY_DATABASE_TIMEOUT="3s"
         )
         lid = fresh("lic")
         home, ack = await raw_instance(relay.instances, Register(licence()))
@@ -61,8 +61,8 @@ async def test_without_the_database_nobody_is_let_in_and_nobody_is_put_out(
             await asyncio.sleep(0.02)
         for code, seconds in await attempts:
             assert code == ErrorCode.INTERNAL_ERROR
-            assert seconds < 4
-        assert worst < 0.8  # no frame waited for the database
+            assert seconds < 8
+        assert worst < 1.5  # no frame waited for the database
         ready = await asyncio.to_thread(relay.get, "/readyz")
         assert ready.status_code == 503
         assert "database_unreachable" in ready.text
@@ -99,7 +99,7 @@ async def test_it_ends_in_time_while_the_database_hangs(
 
 @pytest.mark.covers("F32")
 async def test_a_locked_sqlite_file_refuses_and_recovers(new_relay: NewRelay) -> None:
-    relay = new_relay(PULSE_RELAY_DATABASE_TIMEOUT="1s")
+    relay = new_relay(PULSE_RELAY_DATABASE_TIMEOUT="3s")
     home, ack = await raw_instance(relay.instances, Register(licence()))
     app, channel = await connected(relay, home, ack.instance_id)
     lock = sqlite3.connect(relay.data_dir / "relay.sqlite3", isolation_level=None)
@@ -110,14 +110,14 @@ async def test_a_locked_sqlite_file_refuses_and_recovers(new_relay: NewRelay) ->
         worst = max(worst, await passes(app, home, channel))
         await asyncio.sleep(0.02)
     assert (await attempt)[0] == ErrorCode.INTERNAL_ERROR
-    assert worst < 0.8
+    assert worst < 1.5
     lock.execute("ROLLBACK")
     lock.close()
 
     async def registers() -> bool:
         async with await RawSocket.open(relay.instances) as socket:
             await socket.send(Register(licence()))
-            return (await socket.frame(8)).type is FrameType.REGISTER_ACK
+            return (await socket.frame(15)).type is FrameType.REGISTER_ACK
 
     await until_async(registers, 15)
     for peer in (app, home):

@@ -167,7 +167,7 @@ async def test_silence_is_ended_and_nothing_is_sent_before(relay: Relay) -> None
     before = relay.gauges()
     async with await RawSocket.open(relay.instances) as socket:
         with pytest.raises(ConnectionClosed):
-            await socket.frame(seconds=4)
+            await socket.frame(seconds=9)
     assert relay.gauges() == before
 
 

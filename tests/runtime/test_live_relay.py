@@ -19,7 +19,6 @@ from relay.wire.frames import FrameType
 from relay.wire.pairing import Pairing
 from tests import databases
 from tests.relay_server.process import Relay
-from tests.relay_server.signing import LEASE_KEY
 from tests.runtime.conftest import ACTOR, Tenant
 from tests.runtime.scripted_web import STREAM, Asked, ScriptedWeb, answer, scripted_web
 from tests.runtime.stage import eventually, ids, running
@@ -167,7 +166,7 @@ async def test_phone_is_refused_for_a_wrong_token_only(live: Live) -> None:
     assert refused.value.code == "AUTH_FAILED" and refused.value.pairing_is_over
 
 
-@pytest.mark.covers("R65", "F49")
+@pytest.mark.covers("R65")
 async def test_relay_drained_killed_and_back_is_found_again_and_not_stormed(
     quick: Any, tenant: Tenant, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,13 +192,14 @@ async def test_relay_drained_killed_and_back_is_found_again_and_not_stormed(
             assert (await phone.request("GET", "/again")).body == b"/again"
 
 
-@pytest.mark.covers("F79", "R35")
+@pytest.mark.covers("F79")
 async def test_relay_without_the_entitlement_key_refuses_and_status_says_so(
     quick: Any, tenant: Tenant, relay: Relay
 ) -> None:
     """The old incident: organisations were billed and healthy, and no phone could reach them."""
     ours = relay.environment["PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY"]
-    relay.environment["PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY"] = LEASE_KEY  # somebody else's
+    relay.environment["PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY"] = ""
+    relay.environment["PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY_FILE"] = "/does/not/exist"
     relay.start()
     async with alive(quick, tenant, relay) as live:
 

@@ -147,7 +147,6 @@ async def test_other_errors_after_the_ack_change_nothing(
     assert len(stage.dials) == 1
 
 
-@pytest.mark.covers("F49")
 async def test_drain_comes_back_at_once_but_not_in_a_loop(stage: Stage, tenant: Tenant) -> None:
     for _ in range(4):
         peer = await stage.registered(tenant.instance_id)

@@ -6,42 +6,62 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tenants', '0001_initial'),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Registration',
+            name="Registration",
             fields=[
-                ('organisation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='registration', serialize=False, to='tenants.organisation')),
-                ('instance_id', models.CharField(max_length=22, unique=True)),
-                ('identity_public_key', models.CharField(max_length=44)),
-                ('identity_fingerprint', models.CharField(max_length=95)),
-                ('sealed_identity_key', models.BinaryField()),
-                ('sealed_licence', models.BinaryField(blank=True, null=True)),
-                ('licence_id', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organisation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="registration",
+                        serialize=False,
+                        to="tenants.organisation",
+                    ),
+                ),
+                ("instance_id", models.CharField(max_length=22, unique=True)),
+                ("identity_public_key", models.CharField(max_length=44)),
+                ("identity_fingerprint", models.CharField(max_length=95)),
+                ("sealed_identity_key", models.BinaryField()),
+                ("sealed_licence", models.BinaryField(blank=True, null=True)),
+                ("licence_id", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='RelayStatus',
+            name="RelayStatus",
             fields=[
-                ('organisation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='relay_status', serialize=False, to='tenants.organisation')),
-                ('connected', models.BooleanField(default=False)),
-                ('connected_at', models.DateTimeField(blank=True, null=True)),
-                ('credential', models.CharField(blank=True, help_text='lease or licence', max_length=10)),
-                ('credential_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('active_channels', models.PositiveIntegerField(default=0)),
-                ('last_error', models.CharField(blank=True, max_length=200)),
-                ('reconnect_at', models.DateTimeField(blank=True, null=True)),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organisation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="relay_status",
+                        serialize=False,
+                        to="tenants.organisation",
+                    ),
+                ),
+                ("connected", models.BooleanField(default=False)),
+                ("connected_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "credential",
+                    models.CharField(blank=True, help_text="lease or licence", max_length=10),
+                ),
+                ("credential_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("active_channels", models.PositiveIntegerField(default=0)),
+                ("last_error", models.CharField(blank=True, max_length=200)),
+                ("reconnect_at", models.DateTimeField(blank=True, null=True)),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name_plural': 'relay status',
+                "verbose_name_plural": "relay status",
             },
         ),
     ]

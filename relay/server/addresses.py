@@ -21,7 +21,7 @@ def address_of(peer: str, headers: Headers, proxies: Sequence[Network]) -> str:
     """The caller's address: the right-most entry of X-Forwarded-For that no trusted proxy wrote for
     another one, if the peer itself is a trusted proxy (F71). Whatever else is in the header was
     written by the caller."""
-    address = peer
+    address = unmapped(peer)
     if not _trusted(address, proxies):
         return address
     chain = b",".join(v for n, v in headers if n == b"x-forwarded-for").decode("latin-1")
@@ -33,7 +33,7 @@ def address_of(peer: str, headers: Headers, proxies: Sequence[Network]) -> str:
             ip_address(entry)
         except ValueError:
             break
-        address = entry
+        address = unmapped(entry)
         if not _trusted(address, proxies):
             break
     return address
@@ -41,11 +41,19 @@ def address_of(peer: str, headers: Headers, proxies: Sequence[Network]) -> str:
 
 def is_loopback(peer: str) -> bool:
     try:
-        address = ip_address(peer)
+        return ip_address(unmapped(peer)).is_loopback
     except ValueError:
         return False
+
+
+def unmapped(text: str) -> str:
+    """An IPv4 address as itself, though a socket for both kinds calls it ::ffff:192.0.2.1."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+    return str(mapped) if mapped else text
 
 
 def _trusted(text: str, proxies: Sequence[Network]) -> bool:
@@ -90,7 +98,5 @@ def _household(address: str) -> str:
     except ValueError:
         return address
     if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
         return str(ip_network((parsed, 64), strict=False).network_address)
     return address

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
@@ -145,7 +146,15 @@ def run(station: Station, listener: socket.socket) -> None:
     # level every port scanner writes a line.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    _allow_many_sockets()
     Server(station).run(sockets=[listener])
     if any(t.name.startswith("storage") and t.is_alive() for t in threading.enumerate()):
         logging.shutdown()
         os._exit(0)
+
+
+def _allow_many_sockets() -> None:
+    """Every peer takes a file descriptor, and the usual soft limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -72,7 +72,6 @@ async def refusal(url: str, first: Register | Connect) -> str:
         return error.code
 
 
-@pytest.mark.covers("F33")
 async def test_a_blocked_instance_is_refused_on_every_door_and_thrown_out(
     new_on_either: NewRelay,
 ) -> None:
@@ -110,7 +109,6 @@ async def test_a_blocked_instance_is_refused_on_every_door_and_thrown_out(
         await peer.socket.close()
 
 
-@pytest.mark.covers("F33")
 async def test_a_notification_throws_out_at_once(full_relay: Relay) -> None:
     """With the sweep half a minute away."""
     home, ack = await raw_instance(full_relay.instances, Register(licence()))
@@ -187,7 +185,7 @@ async def test_credentials_that_end_together_do_not_close_together(new_relay: Ne
     assert moments[-1] - moments[0] > 0.8
 
 
-@pytest.mark.covers("R89", "F60")
+@pytest.mark.covers("R89")
 async def test_a_clock_that_jumps_cuts_nobody_off(new_relay: NewRelay, tmp_path: Path) -> None:
     """The relay's wall clock is moved under it, by days, forth and back."""
     offset = tmp_path / "offset"

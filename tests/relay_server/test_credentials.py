@@ -169,7 +169,6 @@ def test_when_credentials_end() -> None:
         assert credential.ends is None
 
 
-@pytest.mark.covers("F57")
 def test_keys_in_every_accepted_form() -> None:
     raw = base64.b64decode(LICENCE_KEY)
     for text in (

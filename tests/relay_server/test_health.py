@@ -145,10 +145,11 @@ def test_metrics_are_not_for_the_network(new_relay: NewRelay) -> None:
     assert httpx.get(f"{base}/metrics").status_code == 404
 
 
+@pytest.mark.covers("F79")
 def test_not_ready_without_keys_for_leases_in_the_full_product(
     new_full_relay: NewRelay, tmp_path: Path
 ) -> None:
-    """B2 and F79: a hosted relay that would refuse every lease says so; licences go on."""
+    """A hosted relay that would refuse every lease says so; licences go on."""
     keys = tmp_path / "entitlement.pub"
     relay = new_full_relay(
         PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY="", PULSE_RELAY_ENTITLEMENT_PUBLIC_KEY_FILE=str(keys)
@@ -161,7 +162,6 @@ def test_not_ready_without_keys_for_leases_in_the_full_product(
     until(lambda: relay.get("/readyz").status_code == 200)
 
 
-@pytest.mark.covers("F57")
 async def test_the_key_file_is_read_again_when_it_changes(
     new_relay: NewRelay, tmp_path: Path
 ) -> None:

@@ -37,6 +37,12 @@ async def test_too_many_connects_of_one_address(new_relay: NewRelay) -> None:
     forged = "198.51.100.9, 203.0.113.7"
     assert await first_answer(relay.apps, app, forged) == ErrorCode.RATE_LIMITED
     assert await first_answer(relay.instances, Register(licence()), "198.51.100.9") == "accepted"
+    # A limit is changed with a restart, and holds for everybody at once: nothing is carried over.
+    assert relay.stop()[0] == 0
+    relay.environment["PULSE_RELAY_CONNECTS_PER_MINUTE"] = "2"
+    relay.start()
+    answers = [await first_answer(relay.apps, app, "203.0.113.7") for _ in range(3)]
+    assert answers == [ErrorCode.INSTANCE_NOT_FOUND] * 2 + [ErrorCode.RATE_LIMITED]
 
 
 @pytest.mark.covers("F71")
@@ -61,6 +67,8 @@ async def test_nobody_is_believed_without_trusted_proxies(new_relay: NewRelay) -
         ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
         ("fd00::1", "2001:db8::7", "2001:db8::7"),
         ("fd00::1", "[2001:db8::7]:443", "2001:db8::7"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),  # a socket for both kinds
+        ("10.0.0.1", "::ffff:198.51.100.1, ::ffff:10.0.0.2", "198.51.100.1"),
         ("", "1.1.1.1", ""),
     ],
 )

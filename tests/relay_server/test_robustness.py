@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -123,6 +124,13 @@ async def test_memory_of_idle_peers_is_bounded(new_relay: NewRelay) -> None:
     assert per_app < IDLE_BOUND
     for peer in apps + [warm] + [home for home, _ in homes]:
         peer.vanish()
+
+
+def test_as_many_sockets_as_the_system_allows(relay: Relay) -> None:
+    for line in Path(f"/proc/{relay.pid}/limits").read_text().splitlines():
+        if line.startswith("Max open files"):
+            soft, hard = line.split()[3:5]
+            assert soft == hard
 
 
 @pytest.mark.covers("F31")

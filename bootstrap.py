@@ -157,7 +157,8 @@ def test(arguments: "list[str]") -> None:
     setup(dev=True)
     # A file's tests stay together: what they start, such as a whole product, is started once.
     spread = ["-n", "2", "--dist", "loadfile"]
-    become([PYTHON, "-m", "pytest", *spread, "--covers-to", COVERED, *arguments])
+    # With "=": apart, pytest takes the path for a test file on the second run and finds no conftest.
+    become([PYTHON, "-m", "pytest", *spread, f"--covers-to={COVERED}", *arguments])
 
 
 def test_long(arguments: "list[str]") -> None:

@@ -77,6 +77,7 @@ def configure(options: dict[str, Any]) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_no_fault_of_ours)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _facts],
@@ -103,6 +104,16 @@ def configure(options: dict[str, Any]) -> None:
     for chatty in QUIET:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+def _no_fault_of_ours(record: logging.LogRecord) -> bool:
+    """A malformed request is a warning in one line; Django writes an error with its traceback."""
+    refused = record.name == "django.request" and getattr(record, "status_code", 500) < 500
+    if refused or record.name.startswith("django.security"):
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 _extra = structlog.stdlib.ExtraAdder()

@@ -10,4 +10,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
+handler400 = "pulsecloud.failures.malformed"
+handler403 = "pulsecloud.failures.forbidden"
+handler404 = "pulsecloud.failures.missing"
 handler500 = "pulsecloud.failures.failed"

@@ -9,4 +9,7 @@ urlpatterns = [
     path("", include("rbac.urls_elsewhere")),  # last: every other /api/ address
 ]
 
+handler400 = "pulsecloud.failures.malformed"
+handler403 = "pulsecloud.failures.forbidden"
+handler404 = "pulsecloud.failures.missing"
 handler500 = "pulsecloud.failures.failed"

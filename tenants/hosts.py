@@ -40,6 +40,7 @@ RESERVED_LABELS = frozenset(
 )
 
 _LABEL = re.compile(LABEL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -98,6 +99,7 @@ class HostMiddleware:
         elif host != settings.BASE_DOMAIN:
             return HttpResponse("Not found\n", status=404, content_type="text/plain")
         try:
+            refuse_odd_address(request)
             # No route takes more, and Django would write a multi-part body to disk to see its token.
             bodies.refuse_oversize(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except problems.Problem as problem:
@@ -125,6 +127,18 @@ class SessionHostMiddleware:
         if session.modified and not session.is_empty() and session.get(HOST_KEY) != host:
             session[HOST_KEY] = host
         return response
+
+
+def refuse_odd_address(request: HttpRequest) -> None:
+    """Raises Problem 400 `invalid_address` for a path with control characters, a query with NUL
+    (PostgreSQL stores none) and one of more fields than Django reads."""
+    query = request.META.get("QUERY_STRING", "")
+    if (
+        _CONTROL.search(request.path_info)
+        or "%00" in query
+        or query.count("&") >= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    ):
+        raise problems.Problem(400, "invalid_address", "This is no address of ours.")
 
 
 def unavailable() -> HttpResponse:

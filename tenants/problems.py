@@ -6,8 +6,14 @@ import logging
 import time
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.http import Http404, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
 log = logging.getLogger(__name__)
@@ -23,6 +29,9 @@ _FRAMEWORK: dict[type[Exception], tuple[int, str, str]] = {
     Http404: (404, "not_found", "There is nothing here."),
     PermissionDenied: (403, "forbidden", "This is not allowed."),
     RequestDataTooBig: (413, "body_too_large", "The body is too large."),
+    MultiPartParserError: (400, "invalid_request", "The form cannot be read."),
+    BadRequest: (400, "invalid_request", "The request cannot be read."),
+    SuspiciousOperation: (400, "invalid_request", "The request cannot be read."),
 }
 
 

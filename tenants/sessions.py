@@ -7,6 +7,7 @@ cookie to the host that set it, programs send it wherever they like (F16).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from django.db.models import Q
 from tenants.models import Session
 
 HOST_KEY = "_host"
+_KEY = re.compile(r"[a-z0-9]{32}")
 
 
 class SessionStore(DatabaseStore):
@@ -27,6 +29,10 @@ class SessionStore(DatabaseStore):
     @classmethod
     def get_model_class(cls) -> type[Session]:
         return Session
+
+    def _validate_session_key(self, key: str | None) -> bool:
+        """Only what Django itself makes; a cookie can spell NUL, which PostgreSQL refuses."""
+        return bool(_KEY.fullmatch(key or ""))
 
     def create_model_instance(self, data: Mapping[str, Any]) -> Session:
         row: Session = super().create_model_instance(dict(data))  # type: ignore[assignment]

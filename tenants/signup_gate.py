@@ -11,13 +11,19 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 
 from tenants import bodies, invitations, limits
 from tenants.problems import Problem
 
 View = Callable[..., HttpResponse]
 
+_UNREADABLE = (
+    Problem, ValueError, TypeError, KeyError, RecursionError, MultiPartParserError,
+    SuspiciousOperation,
+)  # fmt: skip
 # What a sign-up did must not show in how long its answer took. Longer than all of them take.
 UNIFORM_SECONDS = 0.15
 
@@ -81,6 +87,6 @@ def _invitation_of(request: HttpRequest) -> str:
             value = json.loads(request.body)["invitation"]
         else:
             value = request.POST.get("invitation", "")
-    except (Problem, ValueError, TypeError, KeyError, RecursionError):
+    except _UNREADABLE:
         return ""
     return value if isinstance(value, str) else ""

@@ -21,7 +21,7 @@ from tests.relay_server.signing import licence
 from tests.waiting import until_async
 
 KIB = 1024
-# Measured 26 KiB per idle connection; the rest is what the allocator rounds up to.
+# Measured 24 KiB per idle instance and 23 per idle app; the rest is what the allocator rounds up to.
 IDLE_BOUND = 48 * KIB
 
 
@@ -163,8 +163,8 @@ async def test_coming_and_going_leaves_nothing(new_relay: NewRelay) -> None:
 
 @pytest.mark.covers("R90", "R84", "F38")
 async def test_two_hundred_instances_come_back_after_a_restart(new_relay: NewRelay) -> None:
-    """With the published pauses: each dials again after 4.5 to 5.5 s."""
-    relay = new_relay()
+    """With the published pauses and deadlines: each dials again after 4.5 to 5.5 s."""
+    relay = new_relay(PULSE_RELAY_FIRST_FRAME_TIMEOUT="15s")
     homes = [
         ReferenceInstance(relay.instances, license_token=licence(), identity=None, timing=REAL)
         for _ in range(200)
@@ -183,4 +183,4 @@ async def test_two_hundred_instances_come_back_after_a_restart(new_relay: NewRel
 
         await until_async(all_back, 30, every=0.2)
         assert time.monotonic() - killed < 30
-        assert all(home.errors == [] for home in homes)  # every one resumed
+        assert [home.errors for home in homes if home.errors] == []  # every one resumed

@@ -17,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pulsecloud.settings")
 wsgi_app = "pulsecloud.wsgi:application"
 _host, _port = settings.WEB_ADDR  # loading the settings also names the metrics directory
 bind = [f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"]
-worker_class = "gthread"
+worker_class = "pulsecloud.gunicorn_worker.Worker"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 preload_app = True  # the code is loaded once; workers share its memory

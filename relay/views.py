@@ -16,6 +16,7 @@ from rbac.api import UNUSED_FOR, actor_of
 from relay import onboarding
 from relay.models import Registration
 from relay.status import seen
+from tenants import bodies
 from tenants.door import Knock, Refused, requires, tenant_page
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -51,7 +52,7 @@ def pair(request: HttpRequest, knock: Knock) -> HttpResponse:
     a phone could not pair now, no token is left behind.
     """
     organisation, user = knock.known_organisation, knock.known_user
-    name = " ".join(request.POST.get("name", "").split())[:120] or f"Phone of {user}"[:120]
+    name = bodies.one_line(request.POST.get("name", ""), longest=120) or f"Phone of {user}"[:120]
     actor = actor_of(knock)
     device, secret = tokens.issue(
         organisation,

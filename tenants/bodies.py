@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
@@ -71,6 +72,12 @@ def text(body: dict[str, Any], name: str, *, required: bool = False, longest: in
     if len(value) > longest:
         raise Problem(400, "invalid_request", f"{name} is longer than {longest} characters.")
     return value
+
+
+def one_line(value: str, *, longest: int) -> str:
+    """A form's text as one line that PostgreSQL can hold: blanks joined, control characters out."""
+    printable = "".join(c for c in " ".join(value.split()) if unicodedata.category(c) != "Cc")
+    return printable[:longest].strip()
 
 
 def _no_constant(name: str) -> NoReturn:

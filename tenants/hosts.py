@@ -131,10 +131,12 @@ class SessionHostMiddleware:
 
 def refuse_odd_address(request: HttpRequest) -> None:
     """Raises Problem 400 `invalid_address` for a path with control characters, a query with NUL
-    (PostgreSQL stores none) and one of more fields than Django reads."""
+    (PostgreSQL stores none) and one of more fields than Django reads; and for a target that names
+    a host of its own, which may be another than the Host header's (RFC 9112 section 3.2.2)."""
     query = request.META.get("QUERY_STRING", "")
     if (
-        _CONTROL.search(request.path_info)
+        not request.META.get("RAW_URI", "/").startswith("/")  # gunicorn's name for the target
+        or _CONTROL.search(request.path_info)
         or "%00" in query
         or query.count("&") >= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
     ):

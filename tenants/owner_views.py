@@ -12,7 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from audit.actors import Actor
-from tenants import hosts, lifecycle
+from tenants import bodies, hosts, lifecycle
 from tenants.models import MemberRole, Organisation, SuspendedBy, User
 from tenants.signup_gate import hosted_only
 
@@ -48,7 +48,7 @@ def owner_act(act: Act) -> Callable[[HttpRequest, str], HttpResponse]:
 @owner_act
 def suspend(request: HttpRequest, organisation: Organisation, actor: Actor) -> str:
     """/o/<label>/suspend: shuts its host and its phones off until the owner lifts it."""
-    reason = " ".join(request.POST.get("reason", "").split())[:1000]
+    reason = bodies.one_line(request.POST.get("reason", ""), longest=1000)
     lifecycle.suspend(organisation=organisation, by=SuspendedBy.OWNER, actor=actor, reason=reason)
     return f"{organisation.display_name} is suspended. Its phones are shut off and stay paired."
 

@@ -44,6 +44,12 @@ class StaffAdmin(ModelAdmin):
     compressed_fields = True
     list_display_links: Any = ()
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Django looks for a field named "" when the address says `_to_field=`."""
+        return super().get_object(request, object_id, from_field or None)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

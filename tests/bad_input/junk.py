@@ -210,4 +210,10 @@ class Junk:
 
     def address(self) -> str:
         """A client's address, so that no limit per address hides what stands behind it."""
-        return ".".join(str(self.dice.randrange(1, 255)) for _ in range(4))
+        return somebody(self.dice)
+
+
+def somebody(dice: random.Random | None = None) -> str:
+    """An address that most likely nobody used yet."""
+    dice = dice or random.SystemRandom()
+    return ".".join(str(dice.randrange(1, 255)) for _ in range(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 from dataclasses import dataclass
 from typing import Self
@@ -22,6 +23,51 @@ class Answer:
 
 
 NONE = Answer(0, {}, b"")
+
+
+def answers(line: socket.socket) -> list[Answer]:
+    """All answers that come on this connection until the other side closes it."""
+    raw = b""
+    try:
+        while piece := line.recv(65536):
+            raw += piece
+    except ConnectionResetError:
+        pass
+    found = []
+    stream = io.BytesIO(raw)
+    while stream.tell() < len(raw):
+        answer = http.client.HTTPResponse(_Stream(stream))  # type: ignore[arg-type]  # no socket
+        try:
+            answer.begin()
+            body = answer.read()
+        except http.client.HTTPException:
+            break
+        found.append(Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, body))
+    return found
+
+
+class _Stream:
+    """Lets HTTPResponse read from memory, and go on where the last one ended."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.stream = stream
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return _Open(self.stream)  # type: ignore[return-value]
+
+
+class _Open:
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.read = stream.read
+        self.readline = stream.readline
+        self.readinto = stream.readinto
+        self.read1 = stream.read1
+        self.peek = lambda n=0: stream.getbuffer()[stream.tell() :].tobytes()
+
+    def close(self) -> None:
+        """HTTPResponse closes what it read from; the next answer is still in there."""
+
+    flush = close
 
 
 class Line:

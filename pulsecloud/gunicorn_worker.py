@@ -1,0 +1,53 @@
+"""Gunicorn's threaded worker, with an end to clients that never finish what they say.
+
+Gunicorn reads a request in a thread of the pool and waits for as long as it takes, so that as many
+half-sent requests as there are threads stop the process for good. Here the ear is turned away from
+a connection after READ_SECONDS, or after READ_SECONDS_BUSY when no thread is free: its reader
+finds the end of the message and the thread is free again. A request that was read whole does not
+notice; its answer still goes out.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+READ_SECONDS = 15.0
+READ_SECONDS_BUSY = 2.0
+LOOK_EVERY = 0.5
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    def init_process(self) -> None:
+        self._since: dict[Any, float] = {}  # connections that a thread is at, and since when
+        threading.Thread(target=self._watch, name="slow-clients", daemon=True).start()
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        self._since[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            self._since.pop(conn, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(LOOK_EVERY)
+            under_way = list(self._since.items())
+            busy = len(under_way) >= self.cfg.threads
+            patience = READ_SECONDS_BUSY if busy else READ_SECONDS
+            for conn, since in under_way:
+                if time.monotonic() - since > patience:
+                    turn_away(conn.sock)
+
+
+def turn_away(sock: socket.socket) -> None:
+    """Nothing more is read from it; whatever waits for its next byte sees the end."""
+    try:
+        sock.shutdown(socket.SHUT_RD)
+    except OSError:
+        return  # it is closed already

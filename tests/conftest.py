@@ -1,6 +1,6 @@
 """Fixtures of all tests: a real PostgreSQL, a database per worker, and what cannot run here.
 
-`db` (pytest-django's) rolls back. `live_db` commits, so that other processes see it, and cleans
+`db` (pytest-django's) rolls back, in a database that nobody ever commits to. `live_db` commits, so that other processes see it, and cleans
 nothing up: use labels and addresses of your own. Nothing ever flushes: TRUNCATE would empty the
 tables that the migrations filled, and the audit trail refuses it.
 """
@@ -35,6 +35,32 @@ def django_db_setup(database_name: str) -> None:
     connection.close()
     connections.settings["default"]["NAME"] = database_name
     connection.settings_dict["NAME"] = database_name
+
+
+@pytest.fixture(scope="session")
+def clean_database_name(worker_id: str, database_name: str) -> Iterator[str]:
+    """A database of this worker's in which nothing is ever committed."""
+    name = databases.create(f"{worker_id}_clean")
+    yield name
+    connections.close_all()
+    databases.drop(name)
+
+
+@pytest.fixture
+def _clean_database(
+    request: pytest.FixtureRequest, django_db_setup: None, clean_database_name: str
+) -> Iterator[None]:
+    """Points Django at it, unless the test works on committed rows."""
+    if {"live_db", "live_db_session"} & set(request.fixturenames):
+        yield
+        return
+    with databases.looking_into(clean_database_name):
+        yield
+
+
+@pytest.fixture
+def _django_db_helper(_clean_database: None, _django_db_helper: None) -> None:
+    """pytest-django's, behind the switch to the clean database."""
 
 
 @pytest.fixture

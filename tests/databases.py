@@ -8,12 +8,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 from django.apps import apps
 from django.conf import settings
+from django.db import connections
 
 from pulsecloud import postgres
 from pulsecloud.processes import alive
@@ -111,3 +114,21 @@ def _drop_stale(connection: psycopg.Connection[object]) -> None:
     templates = [n for n in names if n.startswith("template_")]
     for name in dead + templates[:-4]:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def looking_into(database: str) -> Iterator[None]:
+    """Django in this process works on another database of the same server meanwhile."""
+    connection = connections["default"]
+    before = connection.settings_dict["NAME"]
+    _point_to(database)
+    try:
+        yield
+    finally:
+        _point_to(before)
+
+
+def _point_to(name: str) -> None:
+    connections.close_all()
+    connections.settings["default"]["NAME"] = name
+    connections["default"].settings_dict["NAME"] = name

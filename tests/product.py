@@ -238,18 +238,6 @@ def free_port() -> int:
 
 
 @contextmanager
-def looking_into(database: str) -> Iterator[None]:
-    """Django in this process works on another database of the same server meanwhile."""
-    connection = connections["default"]
-    before = connection.settings_dict["NAME"]
-    _point_to(database)
-    try:
-        yield
-    finally:
-        _point_to(before)
-
-
-@contextmanager
 def looking_into_its_own(product: Product) -> Iterator[None]:
     """The same for a product that has a PostgreSQL cluster of its own."""
     alias = connections["default"].settings_dict
@@ -261,12 +249,6 @@ def looking_into_its_own(product: Product) -> Iterator[None]:
     finally:
         connections.close_all()
         alias.update({name: before[name] for name in embedded(product.data_dir)})
-
-
-def _point_to(name: str) -> None:
-    connections.close_all()
-    connections.settings["default"]["NAME"] = name
-    connections["default"].settings_dict["NAME"] = name
 
 
 def _ready(product: Product) -> bool:
@@ -291,7 +273,7 @@ def product(_product: Product, live_db: None) -> Iterator[Product]:
     """The shared running product; models look into its database while the test runs."""
     assert _product.process.poll() is None, _product.output.read_text()[-2000:]
     assert _product.database is not None
-    with looking_into(_product.database):
+    with databases.looking_into(_product.database):
         yield _product
 
 

@@ -15,7 +15,8 @@ from pulsecloud.processes import die_with_parent
 from tenants import mail
 from tests import databases
 from tests.accounts.postbox import open_postbox
-from tests.product import ROOT, looking_into
+from tests.databases import looking_into
+from tests.product import ROOT
 from tests.waiting import until
 
 

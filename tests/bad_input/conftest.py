@@ -13,8 +13,9 @@ from django.test import Client
 from rbac import mobile
 from tenants.models import Organisation
 from tests import databases, secrets_seen
+from tests.databases import looking_into
 from tests.factories import make_token, make_user, sign_in
-from tests.product import Product, looking_into, running_product
+from tests.product import Product, running_product
 
 
 @dataclass

@@ -17,9 +17,9 @@ from relay.models import Registration
 from tenants import lifecycle
 from tenants.models import Organisation, OutboxMail, ReadinessRecord, SuspendedBy
 from tests.admin.staff import connected, proof
+from tests.databases import looking_into
 from tests.factories import make_organisation
 from tests.metrics.scrape import Key, parsed, value
-from tests.product import looking_into
 
 ACTOR = Actor.system("test")
 

@@ -9,7 +9,8 @@ from django.db import connection
 
 from tenants.models import StepStatus
 from tests import databases
-from tests.product import Member, Product, looking_into, running_product
+from tests.databases import looking_into
+from tests.product import Member, Product, running_product
 from tests.provisioning.looking import STEPS, orphans, schemas
 from tests.waiting import until
 

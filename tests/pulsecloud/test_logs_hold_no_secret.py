@@ -16,7 +16,8 @@ from relay.models import Registration
 from tenants import invitations, sealing
 from tenants.models import Organisation, OutboxMail, Session
 from tests import databases, secrets_seen
-from tests.product import Product, looking_into, running_product
+from tests.databases import looking_into
+from tests.product import Product, running_product
 from tests.waiting import until
 
 

@@ -43,6 +43,12 @@ class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
             logger.propagate = True
         self.access_log.disabled = True
 
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Gunicorn quotes the line that it cannot read, and with it a cookie or a token."""
+        if msg.startswith("Invalid request from"):
+            msg = ": ".join(msg.split(": ")[:2])
+        super().warning(msg, *args, **kwargs)
+
     def reopen_files(self) -> None:
         """Nothing to reopen: the supervisor owns the files."""
 

@@ -30,6 +30,7 @@ keepalive = 5
 # Contract limits on the wire; longer ones are refused before a view sees them.
 limit_request_line = 8190
 limit_request_fields = 100
+control_socket_disable = True  # it would stand in the home directory, one for all products
 forwarded_allow_ips = ""  # X-Forwarded-* is judged by TRUSTED_PROXIES, in one place
 
 

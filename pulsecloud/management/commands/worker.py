@@ -15,9 +15,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from procrastinate import exceptions
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.contrib.django.utils import connector_params
+from procrastinate.psycopg_connector import PsycopgConnector
 
 RETRY_FIRST, RETRY_MOST = 0.5, 5.0
 GRACEFUL_SECONDS = 15.0
+# Wait for a connection. Stopping asks for one too, and when everything stops there may be none.
+POOL_SECONDS = 5.0
 # A NOTIFY that comes while a fetch is under way is taken for an old one; this is how late such a
 # job starts.
 FETCH_SECONDS = 0.5
@@ -85,7 +89,11 @@ class Command(BaseCommand):
         django_connector = ReconnectingConnector()
         with app.replace_connector(django_connector):
             # The worker's own questions go through a pool; tasks keep the Django connector.
-            own = app.with_connector(django_connector.get_worker_connector())
+            own = app.with_connector(
+                PsycopgConnector(
+                    kwargs=connector_params(django_connector.alias), timeout=POOL_SECONDS
+                )
+            )
             async with own.open_async():
                 self.current = asyncio.create_task(
                     own.run_worker_async(

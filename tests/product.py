@@ -282,6 +282,6 @@ def plain(answer: httpx.Response) -> dict[str, Any]:
     telling = {
         name: value
         for name, value in answer.headers.items()
-        if name not in ("date", "x-request-id", "set-cookie")
+        if name not in ("date", "expires", "x-request-id", "set-cookie")
     }
     return {"status": answer.status_code, "body": answer.text, "headers": telling}

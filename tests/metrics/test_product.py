@@ -37,9 +37,9 @@ def test_web_and_worker_count_together_and_survive_kill_9(product: Product) -> N
 
     killed = {name: product.kill(name) for name in ("web", "worker")}
     until(
-        lambda: all(product.pids().get(name) not in (None, pid) for name, pid in killed.items()), 30
+        lambda: all(product.pids().get(name) not in (None, pid) for name, pid in killed.items()), 60
     )
-    until(lambda: answers(product), 30)
+    until(lambda: answers(product), 60)
     member = product.signed_up()
     until(lambda: value(scrape(product), PROVISIONS, status="success") == done + 1, 10)
     found = scrape(product)

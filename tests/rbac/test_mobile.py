@@ -61,16 +61,14 @@ SHUT = [
     ("DELETE", "/api/security/tokens/0b5a17b6-cc53-4d8d-97fb-93b5489b714c"),
     ("GET", "/api/"),
     ("GET", "/api/admin/roles"),
-    ("GET", "/api/x%0Ay"),
 ]
 
 
 @pytest.fixture(scope="module")
-def made(django_db_setup: None, django_db_blocker: Any) -> tuple[Organisation, str]:
+def made(live_db_session: None) -> tuple[Organisation, str]:
     """One organisation and phone for all: what a test changes is rolled back after it."""
-    with django_db_blocker.unblock():
-        organisation = make_organisation()
-        return organisation, make_token(organisation, mobile.SCOPE)
+    organisation = make_organisation()
+    return organisation, make_token(organisation, mobile.SCOPE)
 
 
 @pytest.fixture
@@ -183,9 +181,9 @@ def test_a_query_string_changes_nothing(organisation: Organisation, phone: str) 
 
 
 @pytest.mark.parametrize(
-    "path", ["//api/organisation", "/api//organisation", "/api/organisation/..", "/api/./organisation", "/API/organisation", "/api/organisation%00", "/api/organisation%2f"]
+    "path", ["//api/organisation", "/api//organisation", "/api/organisation/..", "/api/./organisation", "/API/organisation", "/api/organisation%00", "/api/x%0Ay", "/api/organisation%2f"]
 )  # fmt: skip
 def test_odd_spellings_of_an_open_route_are_not_that_route(
     organisation: Organisation, phone: str, path: str
 ) -> None:
-    assert ask(organisation, phone, "GET", path).status_code in (403, 404)
+    assert ask(organisation, phone, "GET", path).status_code in (400, 403, 404)

@@ -28,8 +28,9 @@ class Route:
     def family(self) -> str:
         """Addresses that one piece of code stands behind; what the random requests are counted by."""
         first, _, rest = self.path.strip("/").partition("/")
-        if first == "api":
-            return f"{self.host} api/{rest.partition('/')[0]}"
+        if first == "api":  # on organisations' hosts one door stands before all of it
+            inner = f"/{rest.partition('/')[0]}" if self.host == BASE else ""
+            return f"{self.host} api{inner}"
         return f"{self.host} {first}" if first in ("accounts", "admin") else f"{self.host} pages"
 
     @property

@@ -113,7 +113,7 @@ def test_what_staff_look_for(target: Target, looking: None) -> None:
             fields = {"q", "p", "o", "e", "id__exact", "_to_field"}
             for each in page.list_filter:
                 fields.add(each if isinstance(each, str) else getattr(each, "parameter_name", "q"))
-            for field, text in zip(sorted(fields) * 2, texts, strict=False):
+            for field, text in zip(sorted(fields), texts, strict=False):
                 answer = browser.request("GET", f"{path}?{urlencode({field: text})}")
                 assert answer.status_code in (200, 302, 400), (path, field, text)
                 assert SCRIPT not in answer.text, (path, field)

@@ -270,9 +270,15 @@ def misplaced(kind: str, value: str, host: bytes) -> Iterator[bytes]:
             yield message("GET", "/api/organisation", [*unknown, (name, before + secret)])
     yield message("GET", "/", [*to, ("Cookie", b"pulsecloud_session=" + secret)])
     yield message("GET", "/", [*to, ("Cookie", b'pulsecloud_session="' + secret)])
-    for path in ("/signup", "/api/onboarding/qr", "/nowhere", "/accounts/login/", "/admin/"):
-        for name in ("token", "invitation", "auth_token", "q", "next"):
-            yield message("GET", f"{path}?{name}={quoted(value)}", to)
+    for path, name in (
+        ("/signup", "invitation"),
+        ("/signup", "token"),
+        ("/api/onboarding/qr", "auth_token"),
+        ("/nowhere", "q"),
+        ("/accounts/login/", "next"),
+        ("/admin/", "next"),
+    ):
+        yield message("GET", f"{path}?{name}={quoted(value)}", to)
     if kind not in NEVER_IN_ADDRESSES:
         for path in ("/sign-in/", "/signup/verify/", "/hand-off/", "/x/", "/api/security/tokens/"):
             yield message("GET", path + quoted(value), to)

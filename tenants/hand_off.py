@@ -30,7 +30,7 @@ from tenants.models import LinkPurpose, Organisation, State, User
 from tenants.signup_gate import hosted_only
 
 LIFE = timedelta(seconds=60)
-_BASE_SESSION = "_base_session"  # in a session: the key of the one that handed it over
+_BASE_SESSION = "_base_session"  # in a session: reference of the one that handed it over
 
 
 @hosted_only("GET", "POST")
@@ -52,7 +52,7 @@ def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
         purpose=LinkPurpose.HAND_OFF,
         user=person,
         organisation=organisation,
-        target=request.session.session_key or "",
+        target=sessions.reference(request.session.session_key),
         life=LIFE,
     )
     context["action"] = addresses.of_organisation(organisation.instance_host, "/hand-off")

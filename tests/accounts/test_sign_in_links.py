@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tenants import accounts, links
 from tenants.models import Link, LinkPurpose, Session, User
+from tenants.sessions import reference
 from tests.accounts.browsing import Visitor
 from tests.factories import make_user
 
@@ -73,8 +74,8 @@ def test_a_session_that_was_there_is_not_taken_over() -> None:
     visitor.post(link_of(user := make_user()))
     after = visitor.at("localhost").cookies["pulsecloud_session"].value
     assert before != after
-    assert not Session.objects.filter(pk=before).exists()
-    assert Session.objects.get(pk=after).user == user.pk
+    assert not Session.objects.filter(pk=reference(before)).exists()
+    assert Session.objects.get(pk=reference(after)).user == user.pk
 
 
 def test_old_links_are_forgotten() -> None:

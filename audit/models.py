@@ -22,6 +22,8 @@ class Event(models.Model):
     actor_label = models.CharField(max_length=320, blank=True)
     organisation = models.UUIDField(null=True, blank=True, db_index=True)
     subject = models.CharField(max_length=200, blank=True)
+    success = models.BooleanField(default=True)
+    path = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
     before = models.JSONField(null=True, blank=True)
     after = models.JSONField(null=True, blank=True)

@@ -29,6 +29,8 @@ def record(
     actor: Actor,
     organisation: UUID | None = None,
     subject: str = "",
+    success: bool = True,
+    path: str = "",
     reason: str = "",
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
@@ -37,7 +39,9 @@ def record(
 ) -> Event:
     """One row: `actor` did `action` to `subject`. `before` and `after` are plain mappings.
 
-    Without `request_id` it is the one of the request that is being answered, if any. Values under keys that look secret are replaced; values JSON does not know become text.
+    `success` is False for what was tried and refused. Without `request_id` it is the one of the
+    request that is being answered, if any. Values under keys that look secret are replaced;
+    values JSON does not know become text.
     """
     return Event.objects.create(
         action=action,
@@ -46,6 +50,8 @@ def record(
         actor_label=actor.label[:320],
         organisation=organisation,
         subject=subject[:200],
+        success=success,
+        path=path[:200],
         reason=reason,
         before=None if before is None else redact(before),
         after=None if after is None else redact(after),

@@ -7,6 +7,26 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest
 
+from tenants.door import Knock
+
+# The sections of an organisation's host: title, path, and what seeing it takes.
+_SECTIONS = (
+    ("Overview", "/", "read", "organisation"),
+    ("Phones", "/devices", "read", "settings"),
+    ("People", "/people", "read", "users"),
+    ("Roles", "/roles", "read", "users"),
+    ("API tokens", "/tokens", "read", "settings"),
+    ("Single sign-on", "/sso/settings", "admin", "users"),
+    ("Audit", "/audit", "read", "audit_logs"),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    path: str
+    current: bool
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -21,6 +41,7 @@ class Frame:
     hosted: bool
     production: bool
     sends_mail: bool
+    sections: tuple[Section, ...]
 
     @property
     def home(self) -> str:
@@ -37,5 +58,22 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
             hosted=settings.HOSTED_MODE,
             production=settings.PRODUCTION,
             sends_mail=bool(settings.EMAIL_URL),
+            sections=_sections(request),
         )
     }
+
+
+def _sections(request: HttpRequest) -> tuple[Section, ...]:
+    """Those of the organisation that whoever passed the door may see."""
+    knock = getattr(request, "knock", None)
+    if not isinstance(knock, Knock):
+        return ()
+    return tuple(
+        Section(title, path, _within(request.path, path))
+        for title, path, action, resource in _SECTIONS
+        if knock.may(action, resource)
+    )
+
+
+def _within(here: str, path: str) -> bool:
+    return here == path or (path != "/" and here.startswith(f"{path}/"))

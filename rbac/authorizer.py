@@ -72,7 +72,9 @@ def permitted(knock: Knock) -> None:
             raise _forbidden(knock)
     with in_schema(knock.known_organisation):
         grants = grants_of(user.pk)
-    if not decide(grants, required.action, required.resource, {"user": str(user.pk)}):
+    attributes = {"user": str(user.pk)}
+    knock.decide = lambda action, resource: decide(grants, action, resource, attributes)
+    if not knock.decide(required.action, required.resource):
         raise _forbidden(knock)
 
 

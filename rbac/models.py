@@ -31,6 +31,23 @@ class Role(models.Model):
         return self.name
 
 
+class GroupMapping(models.Model):
+    """A group of a single sign-on provider that gives a role here (hosted-contract section 11.3).
+
+    `group` is stored trimmed and case-folded. While a provider has any mapping, the mapped roles
+    replace those of everybody who signs in through it.
+    """
+
+    provider = models.UUIDField(db_index=True)
+    group = models.CharField(max_length=255)
+    role = models.ForeignKey(Role, on_delete=models.CASCADE, related_name="group_mappings")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "group", "role"], name="group_mapping_once")
+        ]
+
+
 class Effect(models.TextChoices):
     ALLOW = "allow"
     DENY = "deny"

@@ -62,6 +62,11 @@ class Knock:
     user: User | None = None
     token: Token | None = None
     membership: Membership | None = None
+    decide: Callable[[str, str], bool] | None = None
+
+    def may(self, action: str, resource: str) -> bool:
+        """Whether this caller may also do that: pages hide what they may not."""
+        return self.decide is not None and self.decide(action, resource)
 
     # The same, for code behind the check that filled it in; before it they refuse.
 
@@ -194,6 +199,7 @@ def tenant_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         knock = _knock(request, view, is_api=False)
+        request.knock = knock  # type: ignore[attr-defined]  # the frame shows what it may open
         try:
             pass_checks(knock)
             with in_schema(knock.known_organisation):

@@ -124,6 +124,15 @@ class Organisation(models.Model):
     attempts = models.PositiveSmallIntegerField(
         default=0, editable=False, help_text="Provisioning runs since the mailbox was proved."
     )
+    # Moves with every change of a role, an assignment or a membership; what `rbac` has cached of
+    # this organisation is good only for the version that it was read at (F75).
+    rbac_version = models.PositiveBigIntegerField(default=0, editable=False)
+    sso_required = models.BooleanField(
+        default=False, help_text="Members come by single sign-on only; the owner always may."
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, editable=False, help_text="Of its plan; empty means the default."
+    )
     # The seat that let the request through; given back when the mailbox is never proved.
     invitation = models.ForeignKey(
         "Invitation",
@@ -203,6 +212,50 @@ class Membership(models.Model):
         return f"{self.user} is {self.role} of {self.organisation}"
 
 
+class MemberInvitation(models.Model):
+    """Asks a person into an organisation. Sent to `email`; only its token's SHA-256 is kept.
+
+    Whoever accepts must be signed in with that very mailbox, proved (F70).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.CASCADE, related_name="member_invitations"
+    )
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=10, choices=MemberRole, default=MemberRole.VIEWER)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(default=timezone.now)
+    sends = models.PositiveSmallIntegerField(default=1)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    declined_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            # One open invitation per mailbox; inviting again renews it.
+            models.UniqueConstraint(
+                "organisation",
+                Lower("email"),
+                condition=Q(accepted_at=None, declined_at=None, revoked_at=None),
+                name="member_invitation_once",
+            ),
+            models.CheckConstraint(condition=~Q(role="owner"), name="member_invitation_not_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role}"
+
+
 class Invitation(models.Model):
     """A seat in the beta: lets a sign-up through while the stage is invite-only.
 
@@ -239,6 +292,7 @@ class Invitation(models.Model):
 class LinkPurpose(models.TextChoices):
     VERIFY_MAILBOX = "verify_mailbox", "prove a mailbox"
     SIGN_IN = "sign_in", "sign in"
+    MAGIC_LINK = "magic_link", "sign in by mail"
     HAND_OFF = "hand_off", "hand over to an organisation's host"
 
 
@@ -265,6 +319,10 @@ class Session(AbstractBaseSession):
 
     user = models.UUIDField(null=True, db_index=True)
     host = models.CharField(max_length=253, blank=True, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+    address = models.GenericIPAddressField(null=True)
+    agent = models.CharField(max_length=300, blank=True)
 
     class Meta:
         verbose_name = "session"
@@ -274,6 +332,97 @@ class Session(AbstractBaseSession):
         from tenants.sessions import SessionStore
 
         return SessionStore
+
+
+class SsoProvider(models.Model):
+    """An organisation's own OpenID Connect provider (hosted-contract section 11.1).
+
+    Which group gives which role stands in the organisation's schema (`rbac.GroupMapping`).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.CASCADE, related_name="sso_providers"
+    )
+    slug = models.CharField(max_length=64)
+    name = models.CharField(max_length=128)
+    enabled = models.BooleanField(default=False)
+    issuer = models.URLField(max_length=2048)
+    client_id = models.CharField(max_length=255)
+    client_secret_sealed = models.BinaryField(null=True, editable=False)
+    scopes = models.CharField(max_length=255, default="openid profile email")
+    groups_claim = models.CharField(max_length=128, default="groups", blank=True)
+    email_claim = models.CharField(max_length=128, default="email")
+    name_claim = models.CharField(max_length=128, default="name")
+    allowed_groups = models.JSONField(default=list, blank=True)
+    allowed_domains = models.JSONField(default=list, blank=True)
+    allowed_emails = models.JSONField(default=list, blank=True)
+    default_role = models.CharField(
+        max_length=10,
+        choices=MemberRole,
+        default=MemberRole.VIEWER,
+        help_text="Membership of who comes for the first time.",
+    )
+    session_hours = models.PositiveSmallIntegerField(default=8)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "slug"], name="sso_provider_slug"),
+            models.CheckConstraint(condition=~Q(default_role="owner"), name="sso_never_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SsoIdentity(models.Model):
+    """Who an identity provider says somebody is: organisation, issuer and subject, never an e-mail.
+
+    `email`, `name` and `groups` are what it claimed last, for display only (F74).
+    """
+
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.CASCADE, related_name="sso_identities"
+    )
+    provider = models.ForeignKey(
+        SsoProvider, null=True, on_delete=models.SET_NULL, related_name="identities"
+    )
+    issuer = models.CharField(max_length=2048)
+    subject = models.CharField(max_length=255)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sso_identities")
+    email = models.CharField(max_length=254, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    groups = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_login_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "single sign-on identity"
+        verbose_name_plural = "single sign-on identities"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "issuer", "subject"], name="sso_identity_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email or self.name or self.subject
+
+
+class SsoAttempt(models.Model):
+    """A sign-in on its way to the provider and back: single use, 10 minutes, one browser."""
+
+    state_hash = models.CharField(max_length=64, unique=True, editable=False)
+    browser_hash = models.CharField(max_length=64, editable=False)
+    provider = models.ForeignKey(SsoProvider, on_delete=models.CASCADE)
+    sealed = models.BinaryField(editable=False, help_text="Nonce and PKCE verifier.")
+    test_by = models.UUIDField(null=True, help_text="Who tests the mapping; signs nobody in.")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
 
 
 class OutboxMail(models.Model):

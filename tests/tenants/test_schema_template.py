@@ -168,7 +168,7 @@ def test_setup_migrates_schemas_that_are_behind(live_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE "{organisation.schema_name}".rbac_change')
         cursor.execute(f'DELETE FROM "{organisation.schema_name}".django_migrations')
-        for table in ("apitoken", "assignment", "permission", "role"):
+        for table in ("apitoken", "assignment", "groupmapping", "permission", "role"):
             cursor.execute(f'DROP TABLE "{organisation.schema_name}".rbac_{table} CASCADE')
     said = StringIO()
     call_command("prepare_schemas", stdout=said)

@@ -32,7 +32,7 @@ VERBS = {
     "coverage-table": "which behaviours and failure modes the last test run has shown",
     "docs": "write the pages that are generated from the code",
     "ci": "everything that has to pass before a change lands",
-    "ci-tools": "install Chromium and promtool with apt-get, when root and missing",
+    "ci-tools": "install Chromium, promtool and pgbouncer with apt-get, when root and missing",
     "help": "show this",
 }
 
@@ -206,6 +206,8 @@ def ci_tools(arguments: "list[str]") -> None:
         wanted.append("chromium")
     if not shutil.which("promtool"):
         wanted.append("prometheus")
+    if not shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+        wanted.append("pgbouncer")
     if not has_venv_module():
         wanted.append(f"python{version()}-venv")
     if not wanted or os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -152,6 +152,14 @@ if EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 
+# Whatever is cached is cached for the schema that the connection is in (F15).
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "tenants.schemas.cache_key",
+    }
+}
+
 # --- applications --------------------------------------------------------------------------------
 
 SHARED_APPS = [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.apps import apps
+import psycopg
+from django.apps import AppConfig, apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db.models import Model
+
+from tenants.pooling import shares_connections
 
 MOST_TABLES = 15  # each one costs every organisation files, cache and migration time
 
@@ -59,3 +63,25 @@ def tenancy(**kwargs: Any) -> list[CheckMessage]:
                     )
                 )
     return problems
+
+
+@register(Tags.database)
+def pooling(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    if "default" not in (databases or []):
+        return []
+    try:
+        shared = shares_connections()
+    except psycopg.Error:
+        return []  # whether the database answers is for /readyz to say
+    if not shared:
+        return []
+    return [
+        Error(
+            "A transaction pooler stands before the database.",
+            hint="One organisation's search path would serve another's queries (F14). Let "
+            "DATABASE_URL lead to PostgreSQL itself, or to a pool in session mode.",
+            id="tenants.E005",
+        )
+    ]

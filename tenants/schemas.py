@@ -163,6 +163,11 @@ def tenant_migrations(loader: MigrationLoader) -> list[tuple[str, str]]:
     return [key for label in labels for key in loader.graph.leaf_nodes(label)]
 
 
+def cache_key(key: str, prefix: str, version: int) -> str:
+    """KEY_FUNCTION of every cache: what one organisation cached, no other finds (F15)."""
+    return f"{_wrapper().schema_name}:{prefix}:{version}:{key}"
+
+
 @contextmanager
 def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
     """The switch itself. All its state is in locals, and it goes back whatever happened."""

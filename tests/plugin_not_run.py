@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 CHROMIUM = "/usr/bin/chromium"
+PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian keeps servers there
 
 
 def missing(item: pytest.Item) -> str | None:
@@ -17,6 +18,8 @@ def missing(item: pytest.Item) -> str | None:
         return f"Chromium is not installed ({CHROMIUM})"
     if item.get_closest_marker("promtool") and not shutil.which("promtool"):
         return "promtool is not installed (Debian's package prometheus)"
+    if item.get_closest_marker("pgbouncer") and not shutil.which("pgbouncer", path=PROGRAMS):
+        return "pgbouncer is not installed (Debian's package pgbouncer)"
     if item.get_closest_marker("root") and os.geteuid() != 0:
         return "needs root, to act as other users"
     if item.get_closest_marker("real_client"):

@@ -7,14 +7,19 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.models import Login
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.core.mail import EmailMessage
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 
-from tenants import addresses, limits, links, locks, mail
+from tenants import addresses, limits, links, locks, mail, recent
 from tenants.models import LinkPurpose, MemberRole, Organisation, User
 from tenants.states import ENDED
 
@@ -85,11 +90,49 @@ def mail_allowed(email: str) -> bool:
     )
 
 
-def sign_in(request: HttpRequest, user: User) -> None:
-    """Starts a session on this request's host. Raises SignInRefused for a closed account."""
+def sign_in(request: HttpRequest, user: User, *, next: str = "/") -> HttpResponse:
+    """Signs in on the base domain whoever proved to hold this person's mailbox.
+
+    Returns the redirect (303) that goes on: to `next`, a path of this host; or to the page that
+    asks for the second factor of a person who has one, and to `next` after it. Whoever was signed
+    in as somebody else is signed out. Raises SignInRefused for a closed account.
+    """
+    if not user.is_active:
+        raise SignInRefused
+    target = local_path(next)
+    if request.user.is_authenticated and request.user.pk == user.pk:
+        # Signed in already. The mailbox alone refreshes nothing for a person with two factors.
+        if not has_second_factor(user):
+            recent.note(request)
+        return HttpResponseRedirect(target, status=303)
+    if request.user.is_authenticated:
+        logout(request)
+    record_authentication(request, user, method="mail_link")
+    answer: HttpResponse = perform_login(request, Login(user=user, redirect_url=target))
+    if answer.status_code == 302:
+        answer.status_code = 303
+    return answer
+
+
+def start_session(request: HttpRequest, user: User) -> None:
+    """A session on this request's host for a person whose session elsewhere vouches for them.
+
+    Asks for nothing more. Raises SignInRefused for a closed account.
+    """
     if not user.is_active:
         raise SignInRefused
     login(request, user, backend=_BACKEND)
+
+
+def has_second_factor(user: User) -> bool:
+    """Whether signing in takes a code as well."""
+    return bool(is_mfa_enabled(user, [Authenticator.Type.TOTP]))
+
+
+def local_path(target: str) -> str:
+    """The target if it is a path of this host, else the landing page."""
+    fine = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+    return target if fine else "/"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]

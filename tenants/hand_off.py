@@ -11,6 +11,7 @@ domain and those that it handed over.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -25,18 +26,21 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from tenants import accounts, addresses, hosts, links, sessions
+from tenants import accounts, addresses, hosts, links, recent, sessions
 from tenants.models import LinkPurpose, Organisation, State, User
 from tenants.signup_gate import hosted_only
 
 LIFE = timedelta(seconds=60)
-_BASE_SESSION = "_base_session"  # in a session: reference of the one that handed it over
+_LONGEST_PATH = 200  # what a link's target has room for
 
 
 @hosted_only("GET", "POST")
 @login_required
 def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
-    """/o/<label>/ on the base domain. Strangers get the same 404 as for a label nobody has."""
+    """/o/<label>/?to=<path> on the base domain: hands over to a page of the organisation's host.
+
+    Strangers get the same 404 as for a label nobody has.
+    """
     person = cast(User, request.user)
     organisation = hosts.organisation_at(label)
     if organisation is None or not organisation.memberships.filter(user=person).exists():
@@ -45,14 +49,15 @@ def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
         return HttpResponseRedirect("/signup/progress")
     if organisation.state != State.ACTIVE:
         return _closed(request, organisation)
-    context: dict[str, Any] = {"organisation": organisation}
+    to = accounts.local_path(request.POST.get("to") or request.GET.get("to") or "/")
+    context: dict[str, Any] = {"organisation": organisation, "to": to}
     if request.method != "POST":
         return render(request, "tenants/open.html", context)
     context["token"] = links.mint(
         purpose=LinkPurpose.HAND_OFF,
         user=person,
         organisation=organisation,
-        target=sessions.reference(request.session.session_key),
+        target=_carried(request, to),
         life=LIFE,
     )
     context["action"] = addresses.of_organisation(organisation.instance_host, "/hand-off")
@@ -75,17 +80,20 @@ def receive(request: HttpRequest) -> HttpResponse:
             raise links.LinkRefused
         if not link.organisation.memberships.filter(user=link.user).exists():
             raise links.LinkRefused
-        accounts.sign_in(request, link.user)
-        request.session[_BASE_SESSION] = link.target
+        accounts.start_session(request, link.user)
     except (links.LinkRefused, accounts.SignInRefused):
         return _refused(request)
-    return HttpResponseRedirect("/", status=303)
+    carried = json.loads(link.target)
+    request.session[sessions.BASE_KEY] = carried["session"]
+    # Being handed over proves nothing anew: what counts is when the base domain was told last.
+    recent.note(request, carried["at"])
+    return HttpResponseRedirect(carried["to"], status=303)
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """/sign-out on an organisation's host. Ends the session on the base domain too."""
-    sessions.end_one(str(request.session.get(_BASE_SESSION, "")))
+    sessions.end_one(str(request.session.get(sessions.BASE_KEY, "")))
     logout(request)
     return HttpResponseRedirect(f"{settings.PUBLIC_URL}/", status=303)
 
@@ -96,6 +104,18 @@ def end_handed_over(user: User | None, **_: Any) -> None:
     person's other browsers go too: theirs hand over again without being asked twice."""
     if user is not None:
         sessions.end_on_organisations(user.pk)
+
+
+def _carried(request: HttpRequest, to: str) -> str:
+    """What goes with the token: {session, at, to}; which session handed over, when its person
+    last proved who they are (Unix time), and where on the other host they want to go."""
+    return json.dumps(
+        {
+            "session": sessions.reference(request.session.session_key),
+            "at": recent.signed_in_at(request) or 0,
+            "to": to if len(json.dumps(to)) <= _LONGEST_PATH else "/",
+        }
+    )
 
 
 def _closed(request: HttpRequest, organisation: Organisation) -> HttpResponse:

@@ -24,6 +24,7 @@ from django.utils import timezone
 from tenants.models import Session
 
 HOST_KEY = "_host"
+BASE_KEY = "_base_session"  # on an organisation's host: reference of the session that handed over
 _KEY = re.compile(r"[a-z0-9]{32}")
 
 

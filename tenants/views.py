@@ -9,7 +9,6 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from tenants import accounts, addresses, invitations, limits, links, problems, provisioning, signup
@@ -131,10 +130,9 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
             link = links.consume(token, LinkPurpose.SIGN_IN)
             if link.user is None:
                 raise links.LinkRefused
-            accounts.sign_in(request, link.user)
+            return accounts.sign_in(request, link.user, next=link.target)
         except (links.LinkRefused, accounts.SignInRefused):
             return _link_refused(request)
-        return HttpResponseRedirect(_local(link.target), status=303)
     found = links.peek(token, LinkPurpose.SIGN_IN)
     if found is None or found.user is None:
         return _link_refused(request)
@@ -153,20 +151,14 @@ def _form(request: HttpRequest, form: SignupForm, status_code: int) -> HttpRespo
 
 def _enter(request: HttpRequest, user: User) -> HttpResponse:
     """A proved mailbox starts a session; staff sign in with their password all the same."""
-    if not user.is_staff:
-        accounts.sign_in(request, user)
-    return HttpResponseRedirect("/signup/progress", status=303)
+    if user.is_staff:
+        return HttpResponseRedirect("/signup/progress", status=303)
+    return accounts.sign_in(request, user, next="/signup/progress")
 
 
 def _link_refused(request: HttpRequest) -> HttpResponse:
     """One answer for unknown, used and expired links."""
     return render(request, "tenants/link_refused.html", status=404)
-
-
-def _local(target: str) -> str:
-    """The target if it is a path of this host, else the landing page."""
-    fine = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
-    return target if fine else "/"
 
 
 def _steps(organisation: Organisation) -> list[dict[str, Any]]:

@@ -241,6 +241,7 @@ class MemberInvitation(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        indexes = [models.Index(Lower("email"), name="member_invitation_mailbox")]
         constraints = [
             # One open invitation per mailbox; inviting again renews it.
             models.UniqueConstraint(

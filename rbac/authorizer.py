@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from rbac import mobile
+from rbac import mobile, scopes
 from rbac.models import Assignment, Permission, Role
 from tenants.door import Knock, Refused
 from tenants.schemas import in_schema
@@ -65,15 +65,19 @@ def grants_of(user_id: UUID) -> list[Grant]:
 def permitted(knock: Knock) -> None:
     """The last check of the door: the token's reach first, then what its person may do."""
     user, required = knock.known_user, knock.requirement
+    held: Collection[str] = (scopes.EVERYTHING,)
     if knock.token is not None:
         if mobile.SCOPE in knock.token.scopes:
             mobile.check(knock)
-        elif not {f"{required.resource}:{required.action}", "*"} & set(knock.token.scopes):
-            raise _forbidden(knock)
+        else:
+            held = knock.token.scopes
+            scopes.require(held, required.action, required.resource)
     with in_schema(knock.known_organisation):
         grants = grants_of(user.pk)
     attributes = {"user": str(user.pk)}
-    knock.decide = lambda action, resource: decide(grants, action, resource, attributes)
+    knock.decide = lambda action, resource: (
+        scopes.covers(held, action, resource) and decide(grants, action, resource, attributes)
+    )
     if not knock.decide(required.action, required.resource):
         raise _forbidden(knock)
 

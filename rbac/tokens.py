@@ -8,23 +8,30 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import CharField, Exists, Func, OuterRef, Q, QuerySet
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
+from rbac import authorizer, mobile
+from rbac import scopes as scope_table
 from rbac.models import ApiToken
-from tenants import notify
+from tenants import locks, notify
 from tenants.models import Membership, Organisation, User
+from tenants.problems import Problem
 from tenants.schemas import SchemaMissing, in_schema
 
 _SECRET = re.compile(r"[0-9a-f]{64}")
 PREFIX = 8  # hex digits that find the row; the other 224 bits stay unknown to who reads the table
 TOUCH_EVERY = timedelta(minutes=1)
+LONGEST: Final = timedelta(days=365)  # life of a token that is made with an end
+# Living ones, phones and others counted apart: more is a script that forgot to use its first one.
+PER_PERSON: Final = 100
 
 
 class TokenMissing(Exception):
@@ -44,11 +51,24 @@ def issue(
 ) -> tuple[ApiToken, str]:
     """A new token that acts for `user`, and its secret, which is stored nowhere.
 
-    With `unused_for` it dies when that time passes before it is used once.
+    With `unused_for` it dies when that time passes before it is used once. Raises Problem 403
+    `escalation_denied` for a scope beyond what `user` may do (asked by people and tokens; software
+    acting by itself is not asked), 409 `too_many_tokens`.
     """
     secret = secrets.token_hex(32)
     now = timezone.now()
+    if actor.kind != "system":
+        _refuse_escalation(organisation, user, scopes, actor)
     with transaction.atomic(), in_schema(organisation):
+        locks.wait(f"tokens:{organisation.pk}:{user.pk}")
+        living = ApiToken.objects.filter(_alive(), user=user.pk)
+        of_kind = living.filter(purpose=mobile.PURPOSE) if purpose else living.filter(purpose="")
+        if of_kind.count() >= PER_PERSON:
+            raise Problem(
+                409,
+                "too_many_tokens",
+                f"You have {PER_PERSON} already. Remove those that nobody uses.",
+            )
         token = ApiToken.objects.create(
             name=name[:120],
             prefix=secret[:PREFIX],
@@ -87,17 +107,11 @@ def is_valid(organisation: Organisation, secret: str) -> bool:
     """
     try:
         with in_schema(organisation):
-            token = _live(secret)
+            return _live(secret) is not None
     except SchemaMissing:
         if organisation.provisioned_at is not None:
             raise
         return False
-    return (
-        token is not None
-        and Membership.objects.filter(
-            organisation=organisation, user=token.user, user__is_active=True
-        ).exists()
-    )
 
 
 def revoke(
@@ -105,9 +119,7 @@ def revoke(
 ) -> ApiToken:
     """Ends a token at once, its live channels too. Raises TokenMissing; twice does nothing."""
     with transaction.atomic(), in_schema(organisation):
-        token = ApiToken.objects.select_for_update().filter(pk=token_id).first()
-        if token is None:
-            raise TokenMissing(str(token_id))
+        token = _locked(token_id)
         if token.revoked_at is None:
             token.revoked_at = timezone.now()
             token.save(update_fields=["revoked_at"])
@@ -116,10 +128,57 @@ def revoke(
     return token
 
 
+def rename(organisation: Organisation, token_id: UUID, *, name: str, actor: Actor) -> ApiToken:
+    """Gives a living token another name. Raises TokenMissing, for ended ones too."""
+    with transaction.atomic(), in_schema(organisation):
+        token = _locked(token_id)
+        if not ApiToken.objects.filter(_alive(), pk=token_id).exists():
+            raise TokenMissing(str(token_id))
+        before, token.name = token.name, name[:120]
+        if token.name != before:
+            token.save(update_fields=["name"])
+            _record("token_renamed", organisation, token, actor, before={"name": before})
+    return token
+
+
+def living(*, purpose: str | None = None, user: UUID | None = None) -> QuerySet[ApiToken]:
+    """The live tokens of the current schema, of that purpose (empty: no phones) and person."""
+    rows = ApiToken.objects.filter(_alive())
+    if purpose is not None:
+        rows = rows.filter(purpose=purpose)
+    return rows if user is None else rows.filter(user=user)
+
+
 def listed(*, purpose: str | None = None) -> list[ApiToken]:
-    """The live tokens of the current schema, newest first."""
-    tokens = ApiToken.objects.filter(_alive()).order_by("-created_at")
-    return list(tokens if purpose is None else tokens.filter(purpose=purpose))
+    """The same as a list, newest first."""
+    return list(living(purpose=purpose).order_by("-created_at", "pk"))
+
+
+def forget(*, ended_before: datetime) -> int:
+    """Deletes tokens of the current schema that ended before that time; returns how many.
+
+    What they were stays in the audit trail.
+    """
+    gone, _ = ApiToken.objects.filter(
+        Q(revoked_at__lt=ended_before)
+        | Q(expires_at__lt=ended_before)
+        | Q(last_used_at__isnull=True, unused_expires_at__lt=ended_before)
+    ).delete()
+    return gone
+
+
+def is_living(token: ApiToken) -> bool:
+    """As far as the row tells; its person's membership is another matter."""
+    now = timezone.now()
+    return (
+        token.revoked_at is None
+        and (token.expires_at is None or token.expires_at > now)
+        and (
+            token.unused_expires_at is None
+            or token.last_used_at is not None
+            or token.unused_expires_at > now
+        )
+    )
 
 
 def public_record(token: ApiToken) -> dict[str, Any]:
@@ -130,18 +189,52 @@ def public_record(token: ApiToken) -> dict[str, Any]:
         "prefix": token.prefix,
         "scopes": token.scopes,
         "metadata": {"purpose": token.purpose} if token.purpose else {},
+        "userId": str(token.user),
         "createdAt": _time(token.created_at),
         "expiresAt": _time(token.expires_at),
         "unusedExpiresAt": None if token.last_used_at else _time(token.unused_expires_at),
         "lastUsedAt": _time(token.last_used_at),
+        "revokedAt": _time(token.revoked_at),
     }
 
 
+def _refuse_escalation(
+    organisation: Organisation, user: User, scopes: Sequence[str], actor: Actor
+) -> None:
+    """Before any transaction of our own, so that the trail keeps the refusal."""
+    with in_schema(organisation):
+        grants = authorizer.grants_of(user.pk)
+    attributes = {"user": str(user.pk)}
+    for each in scopes:
+        scope = scope_table.BY_ID.get(each)
+        if scope and authorizer.decide(grants, scope.action, scope.resource, attributes):
+            continue
+        trail.record(
+            action="token_issue_denied",
+            actor=actor,
+            organisation=organisation.pk,
+            subject=f"scope {each}",
+            success=False,
+            after={"scopes": list(scopes), "user": user.pk},
+        )
+        raise Problem(
+            403, "escalation_denied", f"A token may do no more than you: not {each}.", scope=each
+        )
+
+
+def _locked(token_id: UUID) -> ApiToken:
+    token = ApiToken.objects.select_for_update().filter(pk=token_id).first()
+    if token is None:
+        raise TokenMissing(str(token_id))
+    return token
+
+
 def _live(secret: str) -> ApiToken | None:
+    """Living, and its person still an active member: one query."""
     if not _SECRET.fullmatch(secret):
         return None
     hashed = _hash(secret)
-    for token in ApiToken.objects.filter(_alive(), prefix=secret[:PREFIX]):
+    for token in ApiToken.objects.filter(_alive(), _of_a_member(), prefix=secret[:PREFIX]):
         if hmac.compare_digest(token.token_hash, hashed):
             return token
     return None
@@ -160,6 +253,15 @@ def _alive() -> Q:
     )
 
 
+def _of_a_member() -> Exists:
+    """Of the organisation whose schema this is: a token dies with its person's membership."""
+    here = Cast(Func(function="current_schema", output_field=CharField()), CharField())
+    members = Membership.objects.filter(
+        user=OuterRef("user"), user__is_active=True, organisation__schema_name=here
+    )
+    return Exists(members)
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -169,7 +271,12 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _record(
-    action: str, organisation: Organisation, token: ApiToken, actor: Actor, reason: str = ""
+    action: str,
+    organisation: Organisation,
+    token: ApiToken,
+    actor: Actor,
+    reason: str = "",
+    before: dict[str, Any] | None = None,
 ) -> None:
     trail.record(
         action=action,
@@ -177,5 +284,6 @@ def _record(
         organisation=organisation.pk,
         subject=f"token {token.pk}",
         reason=reason,
+        before=before,
         after={"name": token.name, "scopes": token.scopes, "user": token.user},
     )

@@ -152,17 +152,7 @@ def test_the_scope_gives_its_person_no_more_than_the_person_has(
         Assignment.objects.filter(user=person.pk).update(role_id="auditor")
     assert ask(organisation, secret, "GET", path).status_code == 403
     Membership.objects.filter(user=person).delete()
-    assert ask(organisation, secret, "GET", path).json()["error"] == "access_denied"
-
-
-def test_scopes_of_other_tokens_are_resource_and_action(organisation: Organisation) -> None:
-    reader = make_token(organisation, "organisation:read")
-    assert ask(organisation, reader, "GET", "/api/organisation").status_code == 200
-    assert ask(organisation, reader, "GET", "/api/settings/relay").status_code == 403
-    assert (
-        ask(organisation, make_token(organisation, "x"), "GET", "/api/organisation").status_code
-        == 403
-    )
+    assert ask(organisation, secret, "GET", path).status_code == 401  # it died with it
 
 
 def test_other_callers_hear_the_same_of_monitoring(organisation: Organisation) -> None:

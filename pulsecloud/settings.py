@@ -197,6 +197,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "pulsecloud.headers.SecurityHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.request_limits.AddressLimitMiddleware",
     "tenants.hosts.HostMiddleware",  # plain 404 for foreign hosts, request.organisation for labels
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -256,6 +257,7 @@ REQUEST_CHECKS = [
     "tenants.door.hosted_gate",
     "rbac.authentication.authenticate",
     "tenants.door.membership",
+    "tenants.request_limits.limited",  # before the state: refusing a flood must be cheap
     "tenants.door.organisation_state",
     "billing.entitlement.entitled",
     "rbac.authorizer.permitted",
@@ -309,7 +311,34 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "tenants.problems.handle",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "tenants.openapi.OrganisationSchema",
 }
+SPECTACULAR_SETTINGS = {
+    "SCHEMA_PATH_PREFIX": "/api",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SORT_OPERATION_PARAMETERS": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # the documents are compared with the code by CI
+}
+
+# --- request limits (hosted-contract section 8; tenants/request_limits.py) ------------------------
+
+REQUESTS_PER_ORGANISATION = ENV.integer(
+    "PULSECLOUD_REQUESTS_PER_ORGANISATION", 2000, least=1,
+    help="Requests an organisation may make a minute, unless its plan says otherwise.",
+)  # fmt: skip
+REQUESTS_PER_CREDENTIAL = ENV.integer(
+    "PULSECLOUD_REQUESTS_PER_CREDENTIAL", 600, least=1,
+    help="Requests one token, or one person, may make a minute in one organisation.",
+)  # fmt: skip
+REQUESTS_PER_ADDRESS = ENV.integer(
+    "PULSECLOUD_REQUESTS_PER_ADDRESS", 500, least=1,
+    help="Requests from one address a minute, whoever asks; direct loopback is left out.",
+)  # fmt: skip
+WRITES_PER_ADDRESS = ENV.integer(
+    "PULSECLOUD_WRITES_PER_ADDRESS", 30, least=1,
+    help="Of these, requests to the API that may change something.",
+)  # fmt: skip
 
 # --- sign-up limits (hosted-contract sections 3 and 8) -------------------------------------------
 

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 
@@ -113,6 +114,16 @@ class Environment:
         """Texts separated by commas; empty ones are dropped."""
         value = self._declare(name, "list, separated by commas", default, help)
         return [w.strip() for w in (value or default).split(",") if w.strip()]
+
+    def networks(
+        self, name: str, default: str = "", *, help: str
+    ) -> list[IPv4Network | IPv6Network]:
+        """Networks such as 10.0.0.0/8 or fd00::/8, separated by commas."""
+        value = self._declare(name, "list of networks, separated by commas", default, help)
+        try:
+            return [ip_network(w.strip()) for w in (value or default).split(",") if w.strip()]
+        except ValueError as error:
+            raise SettingError(f"{name} must list networks such as 10.1.0.0/16: {error}") from None
 
     def path(self, name: str, default: str, *, help: str) -> Path:
         """A path; a relative one is taken from the working directory."""

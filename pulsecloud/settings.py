@@ -355,6 +355,14 @@ SIGNUP_LINK_LIFE = ENV.seconds(
     "PULSECLOUD_SIGNUP_LINK_LIFE", "24h",
     help="How long a sign-up waits for its mailbox to be proved; then its label is free again.",
 )  # fmt: skip
+MEMBER_INVITATION_LIFE = ENV.seconds(
+    "PULSECLOUD_MEMBER_INVITATION_LIFE", "7d",
+    help="How long somebody can accept an invitation to an organisation.",
+)  # fmt: skip
+MEMBER_INVITATIONS_PER_HOUR = ENV.integer(
+    "PULSECLOUD_MEMBER_INVITATIONS_PER_HOUR", 50, least=1,
+    help="Invitations, sent again ones included, that one organisation may send in an hour.",
+)  # fmt: skip
 PROVISIONING_ATTEMPTS = ENV.integer(
     "PULSECLOUD_PROVISIONING_ATTEMPTS", 5, least=1, most=50,
     help="Attempts at setting up an organisation before all of it is undone.",
@@ -363,6 +371,24 @@ PROVISIONING_PAUSE = ENV.seconds(
     "PULSECLOUD_PROVISIONING_PAUSE", "1s", help="Before the second attempt; doubles each time."
 )
 TRIAL_DAYS = ENV.integer("PULSECLOUD_TRIAL_DAYS", 14, least=1, help="Length of a trial.")
+
+# --- single sign-on -------------------------------------------------------------------------------
+
+SSO_ALLOWED_NETWORKS = ENV.networks(
+    "PULSECLOUD_SSO_ALLOWED_NETWORKS",
+    help="Private networks in which organisations' identity providers may live, such as 10.1.0.0/16; "
+    "with 127.0.0.0/8 and outside production one on this machine may speak plain http.",
+)
+SSO_TIMEOUT = ENV.seconds(
+    "PULSECLOUD_SSO_TIMEOUT",
+    "15s",
+    help="Wait for each answer of an identity provider, as a whole.",
+)
+SSO_ATTEMPT_LIFE = ENV.seconds(
+    "PULSECLOUD_SSO_ATTEMPT_LIFE",
+    "10m",
+    help="How long a person may take at the identity provider.",
+)
 
 # --- metrics --------------------------------------------------------------------------------------
 

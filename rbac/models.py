@@ -34,8 +34,8 @@ class Role(models.Model):
 class GroupMapping(models.Model):
     """A group of a single sign-on provider that gives a role here (hosted-contract section 11.3).
 
-    `group` is stored trimmed and case-folded. While a provider has any mapping, the mapped roles
-    replace those of everybody who signs in through it.
+    `group` is stored trimmed and case-folded, and gives one role. While a provider has any mapping,
+    the mapped roles replace those of everybody who signs in through it.
     """
 
     provider = models.UUIDField(db_index=True)
@@ -44,7 +44,7 @@ class GroupMapping(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["provider", "group", "role"], name="group_mapping_once")
+            models.UniqueConstraint(fields=["provider", "group"], name="group_mapping_once")
         ]
 
 

@@ -32,9 +32,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("provider", "group", "role"), name="group_mapping_once"
-                    )
+                    models.UniqueConstraint(fields=("provider", "group"), name="group_mapping_once")
                 ],
             },
         ),

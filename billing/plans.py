@@ -64,6 +64,15 @@ PLAN_NAMES: Final[dict[str, str]] = {
     "msp_scale": "MSP Scale",
 }
 
+# Plans whose people and programs ask for more than the default of a server.
+_REQUESTS: Final[dict[str, int]] = {
+    "cloud_power": 4000,
+    "cloud_max": 8000,
+    "msp_starter": 4000,
+    "msp_growth": 8000,
+    "msp_scale": 16000,
+}
+
 
 def canonical(plan: str) -> str:
     """The plan's own name: trimmed, lower-cased, aliases resolved; empty stays empty."""
@@ -80,6 +89,11 @@ def capabilities_of(plan: str) -> list[str]:
     if name not in PLAN_NAMES:
         return sorted(TIERS["free"])
     return sorted(TIERS["msp"] | {"white_label"} if name.startswith("msp_") else TIERS["cloud"])
+
+
+def requests_per_minute(plan: str) -> int | None:
+    """What an organisation on this plan may ask (section 8.3); None is the server's default."""
+    return _REQUESTS.get(canonical(plan))
 
 
 def plan_name(plan: str) -> str:

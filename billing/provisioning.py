@@ -12,6 +12,13 @@ from billing.models import BillingState, Lease, Subscription
 from tenants.models import Organisation
 
 
+def allow_requests(organisation: Organisation) -> None:
+    """Writes the request limit of its plan where the door reads it; call it where a plan is set."""
+    plan = BillingState.objects.get(organisation=organisation).plan_version
+    allowed = plans.requests_per_minute(plan)
+    Organisation.objects.filter(pk=organisation.pk).update(requests_per_minute=allowed)
+
+
 class TrialStep:
     """Writes the trial (hosted-contract section 3.2, row 6). Never touches an existing state (H1)."""
 
@@ -29,6 +36,7 @@ class TrialStep:
                 "trial_ends_at": now + timedelta(days=settings.TRIAL_DAYS),
             },
         )
+        allow_requests(organisation)
 
     def undo(self, organisation: Organisation) -> None:
         BillingState.objects.filter(organisation=organisation).delete()

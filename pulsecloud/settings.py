@@ -269,11 +269,27 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # the mailbox is proved by tenants.signup
-ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
+ACCOUNT_ADAPTER = "tenants.account_adapter.AccountAdapter"
+ACCOUNT_RATE_LIMITS = False  # allauth counts per process; tenants.lockout counts for all of them
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # as tenants.recent, which decides
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE; a tick box would only ask for less
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+PASSWORD_RESET_TIMEOUT = 3600
+MFA_ADAPTER = "tenants.two_factor.TwoFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "PulseCloud"
+MFA_TOTP_TOLERANCE = 1  # a step before and after: clocks differ (RFC 6238 section 5.2)
+# allauth would ask for an address proved in its own table. Ours come from proved mailboxes or
+# from the operator's command line alone (tenants.signup, createsuperuser).
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "authenticate": "tenants.two_factor.CodeForm",
+    "reauthenticate": "tenants.two_factor.ConfirmForm",
+    "activate_totp": "tenants.two_factor.ActivateForm",
+}
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 24 * 3600

@@ -1,6 +1,6 @@
 """The one door of every organisation's host, pages and API alike (design section 2).
 
-Each request passes settings.REQUEST_CHECKS in order: hosted gate, authenticate, membership,
+Each request passes settings.REQUEST_CHECKS in order: hosted gate, authenticate, membership, limits,
 organisation state, entitlement, permission. Until the second has passed, an unknown organisation,
 a known one and one in any state answer the same bytes (H22).
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -63,6 +63,7 @@ class Knock:
     token: Token | None = None
     membership: Membership | None = None
     decide: Callable[[str, str], bool] | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever it says
 
     def may(self, action: str, resource: str) -> bool:
         """Whether this caller may also do that: pages hide what they may not."""
@@ -144,11 +145,19 @@ class TenantAPIView(APIView):
             answer = HttpResponse("Method not allowed\n", status=405, content_type="text/plain")
             answer["Allow"] = ", ".join(self.handled_methods())
             return answer
-        self.knock = knock = _knock(request, handler, is_api=True)
+        self.knock = _knock(request, handler, is_api=True)
+        answer = self._behind_the_checks(request, *args, **kwargs)
+        for name, value in self.knock.headers.items():
+            answer.headers[name] = value
+        return answer
+
+    def _behind_the_checks(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
         try:
-            pass_checks(knock)
+            pass_checks(self.knock)
             bodies.refuse_oversize(request, limit=self.body_limit)
-            with in_schema(knock.known_organisation):
+            with in_schema(self.knock.known_organisation):
                 return super().dispatch(request, *args, **kwargs)
         except Refused as refused:
             return self.refusal(refused)
@@ -212,6 +221,8 @@ def tenant_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         except (DatabaseError, SchemaError):
             log.exception("the organisation cannot be read")
             answer = unavailable()
+        for name, value in knock.headers.items():
+            answer.headers[name] = value
         return _never_cached(answer)
 
     page.behind_the_door = True  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from tenants import schemas
+from tenants import budgets, schemas
 from tenants.models import Organisation
 
 
@@ -36,6 +36,7 @@ class SchemaEffect(Effect):
     """The organisation's own tables go last: until then the other rooms may read them."""
 
     def purge(self, organisation: Organisation) -> None:
+        budgets.forget_organisation(organisation.pk)
         schemas.drop_schema(organisation.schema_name)
 
 

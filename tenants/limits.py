@@ -43,11 +43,16 @@ def allow(scope: str, subject: str, *, limit: int, seconds: int) -> bool:
     Call it outside a transaction: inside one the count is rolled back with it, and other callers
     wait for it. IPv6 addresses count by their /64, which is what one customer gets.
     """
-    text = f"{scope}\0{_bucket(subject)}".encode()
-    key = hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()
+    values = {"key": key_of(scope, subject), "limit": limit, "seconds": seconds}
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"key": key, "limit": limit, "seconds": seconds})
+        cursor.execute(_COUNT, values)
         return cursor.fetchone() is not None
+
+
+def key_of(scope: str, subject: str) -> str:
+    """What stands for a subject in the table: nobody reads addresses or mailboxes there."""
+    text = f"{scope}\0{bucket(subject)}".encode()
+    return hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()
 
 
 def forget(*, older_than: timedelta = timedelta(days=2)) -> int:
@@ -90,7 +95,8 @@ def _trusted(address: str) -> bool:
     return any(parsed in network for network in networks)
 
 
-def _bucket(subject: str) -> str:
+def bucket(subject: str) -> str:
+    """What a subject is counted as: an IPv6 address as its /64, text without regard to case."""
     address = _normal(subject)
     if address is None:
         return subject.strip().lower()

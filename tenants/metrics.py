@@ -21,6 +21,7 @@ Path(settings.METRICS_DIR).mkdir(parents=True, exist_ok=True)
 from prometheus_client import CollectorRegistry, Counter  # noqa: E402
 
 STATUSES: Final = ("active", "suspended", "pending_deletion")
+LIMITS: Final = ("organisation", "credential", "address")
 
 # A registry of its own: library defaults (process_*, python_info) are wrong across processes.
 registry = CollectorRegistry()
@@ -42,6 +43,12 @@ _transitions = Counter(
     ["from_status", "to_status"],
     registry=registry,
 )
+_rate_limited = Counter(
+    "pulse_hosted_rate_limited_total",
+    "Requests refused with 429, by the limit that refused them.",
+    ["limit"],
+    registry=registry,
+)
 
 
 def signed_up() -> None:
@@ -59,6 +66,11 @@ def transitioned(frm: str, to: str) -> None:
     _transitions.labels(from_status=_status(frm), to_status=_status(to)).inc()
 
 
+def rate_limited(limit: str) -> None:
+    """A request was refused because this limit was reached: one of LIMITS."""
+    _rate_limited.labels(limit=limit).inc()
+
+
 def _status(name: str) -> str:
     """The contract's word for a state: purging counts as pending_deletion, the rest as active."""
     if name in ("purging", "deleted"):
@@ -69,3 +81,5 @@ def _status(name: str) -> str:
 # Present from the first scrape, so that a rate over them is 0 instead of absent.
 for _outcome in ("success", "failure"):
     _provisions.labels(status=_outcome)
+for _limit in LIMITS:
+    _rate_limited.labels(limit=_limit)

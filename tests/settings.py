@@ -13,6 +13,12 @@ for _name in list(os.environ):
 (CACHE / "static").mkdir(parents=True, exist_ok=True)
 os.environ["PULSECLOUD_DATA_DIR"] = str(CACHE)
 os.environ["PULSE_HOSTED_MODE"] = "true"
+# Tests ask more than people do; those about limits set their own.
+for _limit in (
+    "REQUESTS_PER_ORGANISATION", "REQUESTS_PER_CREDENTIAL", "REQUESTS_PER_ADDRESS",
+    "WRITES_PER_ADDRESS",
+):  # fmt: skip
+    os.environ[f"PULSECLOUD_{_limit}"] = "1000000"
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from pulsecloud.settings import *  # noqa: E402, F403

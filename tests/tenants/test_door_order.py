@@ -27,6 +27,7 @@ ORDER = [
     "tenants.door.hosted_gate",
     "rbac.authentication.authenticate",
     "tenants.door.membership",
+    "tenants.request_limits.limited",
     "tenants.door.organisation_state",
     "billing.entitlement.entitled",
     "rbac.authorizer.permitted",

@@ -14,13 +14,15 @@ from uuid import UUID
 
 from django.db import connection
 
-from rbac import mobile, scopes
+from rbac import cache, mobile, scopes
 from rbac.models import Assignment, Permission, Role
 from tenants.door import Knock, Refused
+from tenants.models import Organisation
 from tenants.schemas import in_schema
 
 ACTIONS = ("read", "write", "delete", "admin", "plan", "approve", "execute")
 MAX_DEPTH = 10  # of parents above an assigned role
+REMEMBERED = 512  # questions that one person's rights keep the answer to
 _PLACE = re.compile(r"\$\{(user|attr\.[^}]+)\}")
 
 
@@ -51,15 +53,53 @@ def decide(
 
 
 def grants_of(user_id: UUID) -> list[Grant]:
-    """All permissions of a person in the current schema, inherited ones included.
-
-    One query, no cache: what a role change takes away is gone with the next request (F75).
-    """
+    """All permissions of a person in the current schema, inherited ones included: one query."""
     with connection.cursor() as cursor:
         cursor.execute(_GRANTS, {"user": user_id, "depth": MAX_DEPTH})
         rows = cursor.fetchall()
     # Django has the driver hand over JSON as text.
     return [Grant(a, r, effect, json.loads(conditions)) for a, r, effect, conditions in rows]
+
+
+class Rights:
+    """What one person may do, as it was at one moment; remembers its answers.
+
+    Threads share it: an answer that two of them work out at once is the same one.
+    """
+
+    __slots__ = ("_answers", "_conditional", "grants")
+
+    def __init__(self, grants: Iterable[Grant]) -> None:
+        self.grants = tuple(grants)
+        self._conditional = any(grant.conditions for grant in self.grants)
+        self._answers: dict[tuple[Any, ...], bool] = {}
+
+    def allow(self, action: str, resource: str, attributes: Mapping[str, str]) -> bool:
+        """As `decide`. Attributes only matter, and only cost time, where conditions look at them."""
+        question: tuple[Any, ...] = (action, resource)
+        if self._conditional:
+            question = (action, resource, frozenset(attributes.items()))
+        answer = self._answers.get(question)
+        if answer is None:
+            answer = decide(self.grants, action, resource, attributes)
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
+            self._answers[question] = answer
+        return answer
+
+
+def rights_of(organisation: Organisation, user_id: UUID) -> Rights:
+    """A person's rights at the version of `organisation`'s row as it was read (see rbac.cache).
+
+    What a change takes away is gone with the next request, in every process (F75).
+    """
+    name, version = organisation.schema_name, organisation.rbac_version
+    rights = cache.get(name, user_id, version)
+    if rights is None:
+        with in_schema(organisation):
+            rights = Rights(grants_of(user_id))
+        cache.put(name, user_id, version, rights)
+    return rights
 
 
 def permitted(knock: Knock) -> None:
@@ -72,11 +112,10 @@ def permitted(knock: Knock) -> None:
         else:
             held = knock.token.scopes
             scopes.require(held, required.action, required.resource)
-    with in_schema(knock.known_organisation):
-        grants = grants_of(user.pk)
+    rights = rights_of(knock.known_organisation, user.pk)
     attributes = {"user": str(user.pk)}
     knock.decide = lambda action, resource: (
-        scopes.covers(held, action, resource) and decide(grants, action, resource, attributes)
+        scopes.covers(held, action, resource) and rights.allow(action, resource, attributes)
     )
     if not knock.decide(required.action, required.resource):
         raise _forbidden(knock)

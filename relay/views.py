@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.models import BillingState, Subscription
-from rbac import authorizer, mobile, tokens
+from rbac import mobile, tokens
 from rbac.api import UNUSED_FOR, actor_of
 from relay import onboarding
 from relay.models import Registration
@@ -35,7 +35,7 @@ def organisation_page(request: HttpRequest, knock: Knock) -> HttpResponse:
         "membership": knock.membership,
         "trial_ends_at": billing.trial_ends_at if billing and on_trial else None,
         "devices": tokens.listed(purpose=mobile.PURPOSE),
-        "may_pair": may(knock, "write", "settings"),
+        "may_pair": knock.may("write", "settings"),
         "relay": seen(organisation),
         "registration": Registration.objects.filter(organisation=organisation).first(),
     }
@@ -92,7 +92,7 @@ def pair(request: HttpRequest, knock: Knock) -> HttpResponse:
 def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
     """GET lists the paired phones; POST {token} shuts one out at once."""
     organisation = knock.known_organisation
-    may_write = may(knock, "write", "settings")
+    may_write = knock.may("write", "settings")
     if request.method == "POST":
         if not may_write:
             raise Refused(403, "forbidden", "Your role cannot remove phones.")
@@ -104,12 +104,6 @@ def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
         "may_revoke": may_write,
     }
     return render(request, "relay/devices.html", context)
-
-
-def may(knock: Knock, action: str, resource: str) -> bool:
-    """Whether the person may also do this; pages hide what they may not."""
-    person = knock.known_user.pk
-    return authorizer.decide(authorizer.grants_of(person), action, resource, {"user": str(person)})
 
 
 def _revoke(request: HttpRequest, knock: Knock) -> HttpResponse:

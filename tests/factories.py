@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.actors import Actor
-from tenants import lifecycle, provisioning, schemas
+from tenants import lifecycle, provisioning, schemas, versions
 from tenants.hosts import instance_host
 from tenants.models import (
     Domain,
@@ -51,6 +51,7 @@ def add_member(
     Membership.objects.create(organisation=organisation, user=user, role=role)
     with schemas.in_schema(organisation):
         Assignment.objects.create(user=user.pk, role_id=ROLE_OF_MEMBER[role])
+    versions.move_on(organisation.pk)
     return user
 
 

@@ -1,0 +1,68 @@
+"""What this process knows of who may do what, so that a warm answer costs no query (F75).
+
+An entry is good only for the version of the organisation that it was read at. That version stands
+in the organisation's row, which `tenants.hosts` reads at the start of every request, and moves in
+the very transaction that changes a role, an assignment or a membership (`tenants.versions`). So a
+change bites in every process with the next request, and no process has to be told.
+
+Schema names are never used again, so an entry of a purged organisation can never be asked for;
+`forget` only gives its memory back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from rbac.authorizer import Rights
+
+# People, each of some 2 KiB with a handful of grants: at most about 8 MiB in each process.
+SIZE: Final = 4096
+
+_Key = tuple[str, UUID]
+_entries: OrderedDict[_Key, tuple[int, Rights]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def get(schema_name: str, user_id: UUID, version: int) -> Rights | None:
+    """What was read at exactly this version, or None."""
+    key = (schema_name, user_id)
+    with _lock:
+        entry = _entries.get(key)
+        if entry is None or entry[0] != version:
+            return None
+        _entries.move_to_end(key)
+        return entry[1]
+
+
+def put(schema_name: str, user_id: UUID, version: int, rights: Rights) -> None:
+    """Keeps `rights`, read after the organisation's row said `version`.
+
+    A request that began before a change may come here after one that began behind it: the newer
+    entry stays. The one who used it longest ago makes room.
+    """
+    key = (schema_name, user_id)
+    with _lock:
+        entry = _entries.get(key)
+        if entry is not None and entry[0] > version:
+            return
+        _entries[key] = (version, rights)
+        _entries.move_to_end(key)
+        while len(_entries) > SIZE:
+            _entries.popitem(last=False)
+
+
+def forget(schema_name: str) -> None:
+    """Drops all entries of one organisation; one that is unknown is fine."""
+    with _lock:
+        for key in [key for key in _entries if key[0] == schema_name]:
+            del _entries[key]
+
+
+def count(schema_name: str | None = None) -> int:
+    """How many people this process knows, of one organisation or of all."""
+    with _lock:
+        return sum(schema_name in (None, key[0]) for key in _entries)

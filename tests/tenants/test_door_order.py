@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from billing.models import BillingState
 from rbac.models import Assignment
+from tenants import versions
 from tenants.models import Membership, Organisation, State
 from tenants.schemas import in_schema
 from tests.factories import (
@@ -110,6 +111,7 @@ def test_each_check_refuses_before_the_next(settings: Any) -> None:
     }
     with in_schema(organisation):
         Assignment.objects.create(user=owner.pk, role_id="admin")
+    versions.move_on(organisation.pk)
     assert mint(organisation, secret).status_code == 200
 
 

@@ -165,7 +165,7 @@ def _lease(counter: _Counter, key: str, seconds: int) -> None:
 
 
 def _take(key: str, permits: int, limit: int, seconds: int) -> tuple[int | None, int, float, float]:
-    values = {
+    values: dict[str, str | int | bool] = {
         "key": key,
         "n": permits,
         "limit": limit,

@@ -142,9 +142,9 @@ class TenantAPIView(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         handler = getattr(self, (request.method or "").lower(), None)
         if request.method not in self.handled_methods() or handler is None:
-            answer = HttpResponse("Method not allowed\n", status=405, content_type="text/plain")
-            answer["Allow"] = ", ".join(self.handled_methods())
-            return answer
+            wrong = HttpResponse("Method not allowed\n", status=405, content_type="text/plain")
+            wrong["Allow"] = ", ".join(self.handled_methods())
+            return wrong
         self.knock = _knock(request, handler, is_api=True)
         answer = self._behind_the_checks(request, *args, **kwargs)
         for name, value in self.knock.headers.items():

@@ -43,9 +43,9 @@ def allow(scope: str, subject: str, *, limit: int, seconds: int) -> bool:
     Call it outside a transaction: inside one the count is rolled back with it, and other callers
     wait for it. IPv6 addresses count by their /64, which is what one customer gets.
     """
-    values = {"key": key_of(scope, subject), "limit": limit, "seconds": seconds}
+    key = key_of(scope, subject)
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, values)
+        cursor.execute(_COUNT, {"key": key, "limit": limit, "seconds": seconds})
         return cursor.fetchone() is not None
 
 

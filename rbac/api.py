@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
 
-from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.actors import Actor
 from rbac import mobile, tokens
+from rbac.token_serializers import MadeTokenSerializer, NewPhoneSerializer
 from tenants import bodies
 from tenants.door import Knock, Refused, TenantAPIView, requires
-from tenants.problems import Problem
 
 UNUSED_FOR = timedelta(minutes=10)  # design section 6: a pairing code that nobody scans dies
 
@@ -29,6 +28,12 @@ class RelayMobileToken(TenantAPIView):
 
     by_contract = True
 
+    @extend_schema(
+        operation_id="createPhoneToken",
+        request=NewPhoneSerializer,
+        responses={200: MadeTokenSerializer, 409: None},
+        examples=[OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True)],
+    )
     @requires("write", "settings", capability="relay")
     def post(self, request: Request) -> Response:
         name = bodies.text(self.body(), "name", longest=120) or "Paired phone"
@@ -43,18 +48,6 @@ class RelayMobileToken(TenantAPIView):
             actor=actor_of(knock),
         )
         return Response({"token": secret, "record": tokens.public_record(token)})
-
-
-class TokenView(TenantAPIView):
-    """DELETE /api/security/tokens/<uuid>: revokes; 204, also when it was revoked before."""
-
-    @requires("write", "settings")
-    def delete(self, request: Request, token_id: UUID) -> HttpResponse:
-        try:
-            tokens.revoke(self.knock.known_organisation, token_id, actor=actor_of(self.knock))
-        except tokens.TokenMissing:
-            raise Problem(404, "not_found", "There is no such token.") from None
-        return HttpResponse(status=204)
 
 
 class Elsewhere(TenantAPIView):

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from rbac import api
+from rbac import api, api_tokens
 
 urlpatterns = [
     path("api/security/tokens/relay-mobile", api.RelayMobileToken.as_view()),
-    path("api/security/tokens/<uuid:token_id>", api.TokenView.as_view()),
+    path("api/security/tokens", api_tokens.TokensView.as_view()),
+    path("api/security/tokens/<uuid:token_id>", api_tokens.TokenView.as_view()),
+    path("api/security/devices", api_tokens.DevicesView.as_view()),
+    path("api/security/devices/<uuid:token_id>", api_tokens.DeviceView.as_view()),
 ]

@@ -78,6 +78,8 @@ def receive(request: HttpRequest) -> HttpResponse:
         here = getattr(request, "organisation", None)
         if link.user is None or link.organisation is None or link.organisation != here:
             raise links.LinkRefused
+        if link.organisation.state != State.ACTIVE:  # it may have changed since the token was made
+            raise links.LinkRefused
         if not link.organisation.memberships.filter(user=link.user).exists():
             raise links.LinkRefused
         accounts.start_session(request, link.user)

@@ -192,7 +192,9 @@ def coverage_table(arguments: "list[str]") -> None:
 
 def docs(arguments: "list[str]") -> None:
     setup()
-    become([PYTHON, "manage.py", "settings_reference"])
+    for page in ("settings_reference", "api_reference"):
+        if code := call([PYTHON, "manage.py", page]):
+            sys.exit(code)
 
 
 def setup_only(arguments: "list[str]") -> None:
@@ -237,6 +239,7 @@ def ci(arguments: "list[str]") -> None:
             ("production settings", deploy, production),
             ("migrations", [*manage, "makemigrations", "--check", "--dry-run"], clean),
             ("docs/settings.md", [*manage, "settings_reference", "--check"], clean),
+            ("docs/openapi.yaml", [*manage, "api_reference", "--check"], clean),
         ]
     )
 

@@ -14,9 +14,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
 from billing import refresh
+from billing.serializers import LeaseSerializer, RefreshSerializer
 from tenants import limits
+from tenants.openapi import documented
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,39 @@ SUSPENDED_RETRY: Final = 300  # seconds
 OFF_RETRY: Final = 600  # seconds
 
 
+def _plain(description: str) -> OpenApiResponse:
+    return OpenApiResponse(OpenApiTypes.STR, description)
+
+
+@documented(
+    post=extend_schema(
+        operation_id="lease_refresh",
+        summary="Renew the lease of an external runtime",
+        description="Errors are plain text: act on the status alone.",
+        auth=[],
+        request=RefreshSerializer,
+        responses={
+            200: LeaseSerializer,
+            (400, "text/plain"): _plain("No JSON object, or a field is missing."),
+            (401, "text/plain"): _plain("The token is not known for this host."),
+            (410, "text/plain"): _plain("This token gives no lease any more."),
+            (413, "text/plain"): _plain("Over 16 KiB."),
+            (429, "text/plain"): _plain("Too many; Retry-After says when to come back."),
+            (503, "text/plain"): _plain("Not now; Retry-After says when to come back."),
+        },
+        examples=[
+            OpenApiExample(
+                "A runtime asks",
+                value={
+                    "instance_host": "example.pulse.example.com",
+                    "entitlement_refresh_token": "etr_hosted_" + "0a1b2c3d" * 6,
+                },
+                request_only=True,
+            ),
+            OpenApiExample("A lease", value={"entitlement_jwt": "eyJ…"}, response_only=True),
+        ],
+    )
+)
 @csrf_exempt
 def refresh_entitlement(request: HttpRequest) -> HttpResponse:
     """200 {entitlement_jwt}, 400, 401, 405, 410, 413, 429 or 503."""

@@ -3,11 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from pulsecloud import api_docs
+
 urlpatterns = [
+    path("api/docs", api_docs.page),
+    path("api/docs/<str:name>", api_docs.page),
+    path("api/<str:name>.yaml", api_docs.openapi),
     path("", include("tenants.urls")),
     path("", include("billing.urls")),
-    path("accounts/2fa/", include("allauth.mfa.urls")),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("tenants.urls_accounts")),
     path("admin/", admin.site.urls),
 ]
 

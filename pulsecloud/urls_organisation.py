@@ -5,6 +5,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("tenants.urls_organisation")),
     path("", include("rbac.urls_organisation")),
+    path("", include("billing.urls_organisation")),
     path("", include("relay.urls_organisation")),
     path("", include("rbac.urls_elsewhere")),  # last: every other /api/ address
 ]

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from rbac.authentication import presented_token
-from relay import onboarding
+from relay import api_examples as examples
+from relay import onboarding, serializers
 from relay.models import Registration
 from relay.status import status
 from tenants import bodies
@@ -35,6 +38,12 @@ class RelayView(TenantAPIView):
 class RelayStatusView(RelayView):
     """GET: whether phones can reach the organisation now."""
 
+    @extend_schema(
+        operation_id="relay_status_read",
+        summary="Whether phones can reach the organisation now",
+        responses=serializers.RelayStatusSerializer,
+        examples=[examples.STATUS],
+    )
     @requires("read", "settings", capability="relay")
     def get(self, request: Request) -> Response:
         return Response(status(self.organisation))
@@ -47,10 +56,24 @@ class RelaySettingsView(RelayView):
     that would change something 409 `relay_machine_owned`.
     """
 
+    @extend_schema(
+        operation_id="relay_settings_read",
+        summary="The registration at the relay",
+        responses=serializers.RelaySettingsSerializer,
+        examples=[examples.SETTINGS],
+    )
     @requires("read", "settings", capability="relay")
     def get(self, request: Request) -> Response:
         return Response(_settings(self.organisation))
 
+    @extend_schema(
+        operation_id="relay_settings_write",
+        summary="Ask for relay settings",
+        description="What is the case already is answered 200; a change 409 `relay_machine_owned`.",
+        request=serializers.RelaySettingsWriteSerializer,
+        responses={200: serializers.RelaySettingsSerializer, 409: None},
+        examples=[examples.SETTINGS_WRITE, examples.SETTINGS],
+    )
     @requires("write", "settings", capability="relay")
     def put(self, request: Request) -> Response:
         wanted = self.body(known=_SETTINGS)
@@ -96,6 +119,12 @@ class OnboardingView(RelayView):
 class QrView(OnboardingView):
     """GET: what the QR code holds, as JSON."""
 
+    @extend_schema(
+        operation_id="onboarding_qr_read",
+        summary="What the QR code holds",
+        responses={200: serializers.QrSerializer, 409: examples.NOT_READY},
+        examples=[examples.QR],
+    )
     @requires("read", "settings", capability="relay")
     def get(self, request: Request) -> Response:
         return Response(self.prepared().qr(), headers=_SECRET)
@@ -104,6 +133,12 @@ class QrView(OnboardingView):
 class QrPictureView(OnboardingView):
     """GET: the QR code itself, SVG."""
 
+    @extend_schema(
+        operation_id="onboarding_qr_picture",
+        summary="The QR code itself",
+        responses={(200, "image/svg+xml"): OpenApiTypes.STR, 409: examples.NOT_READY},
+        examples=[examples.PICTURE],
+    )
     @requires("read", "settings", capability="relay")
     def get(self, request: Request) -> HttpResponse:
         picture = onboarding.svg(self.prepared().pairing.link())
@@ -113,6 +148,12 @@ class QrPictureView(OnboardingView):
 class DeepLinkView(OnboardingView):
     """GET: {url, diagnostics}."""
 
+    @extend_schema(
+        operation_id="onboarding_link_read",
+        summary="The pairing link",
+        responses={200: serializers.DeepLinkSerializer, 409: examples.NOT_READY},
+        examples=[examples.LINK],
+    )
     @requires("read", "settings", capability="relay")
     def get(self, request: Request) -> Response:
         ready = self.prepared()
@@ -126,6 +167,13 @@ class DeepLinkView(OnboardingView):
 class ValidateView(RelayView):
     """POST {instance_id, relay_url, auth_token} -> {success, diagnostics}; unknown keys are 400."""
 
+    @extend_schema(
+        operation_id="onboarding_validate",
+        summary="Check what a phone read from a code",
+        request=serializers.CodeSerializer,
+        responses=serializers.ValidationSerializer,
+        examples=[examples.CODE, examples.VALID],
+    )
     @requires("read", "settings", capability="relay")
     def post(self, request: Request) -> Response:
         body = self.body(known=_CODE)

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.door import TenantAPIView, requires
+from tenants.organisation_serializers import OrganisationSummarySerializer
 
 
 class OrganisationView(TenantAPIView):
     """{id, displayName, label, host, status, runtime, role, createdAt}; no addresses of people."""
 
+    @extend_schema(
+        operation_id="organisation_read",
+        summary="The organisation, and what the caller is in it",
+        description="No addresses of people: a paired phone may read this.",
+        responses=OrganisationSummarySerializer,
+        examples=[
+            OpenApiExample(
+                "An organisation",
+                value={
+                    "id": "6f1b5c3e-2a77-4b0e-9a4f-0d1c2b3a4f5e",
+                    "displayName": "Example Ltd",
+                    "label": "example",
+                    "host": "example.pulse.example.com",
+                    "status": "active",
+                    "runtime": "builtin",
+                    "role": "owner",
+                    "createdAt": "2026-01-01T00:00:00Z",
+                },
+            )
+        ],
+    )
     @requires("read", "organisation")
     def get(self, request: Request) -> Response:
         organisation = self.knock.known_organisation

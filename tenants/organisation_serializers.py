@@ -1,0 +1,45 @@
+"""Shapes of organisations in the API's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from tenants.models import MemberRole, Runtime, State
+
+_ROLES = [role.value for role in MemberRole]
+
+
+class OrganisationSummarySerializer(serializers.Serializer[Any]):
+    """What every member and every paired phone may know of its organisation."""
+
+    id = serializers.UUIDField()
+    displayName = serializers.CharField()
+    label = serializers.CharField(  # type: ignore[assignment]  # a field's name, not its caption
+        help_text="The first part of its address; never changes."
+    )
+    host = serializers.CharField()
+    status = serializers.ChoiceField(choices=[State.ACTIVE.value])
+    runtime = serializers.ChoiceField(choices=[runtime.value for runtime in Runtime])
+    role = serializers.ChoiceField(choices=_ROLES, help_text="The caller's membership.")
+    createdAt = serializers.DateTimeField()
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=10_000
+    )
+
+
+class SignupSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField(help_text="Its mailbox is proved by a link.")
+    org_name = serializers.CharField(help_text="3 to 64 bytes; no control characters, no slashes.")
+    host_label = serializers.CharField(
+        required=False, allow_blank=True, help_text="The address; made from the name if left out."
+    )
+    invitation = serializers.CharField(required=False, allow_blank=True)
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
-from rbac import tokens
+from rbac import tasks, tokens
 from rbac.effects import TokensEffect
 from rbac.models import ApiToken
 from tenants.models import Membership, Organisation, State
@@ -198,3 +198,42 @@ def test_lists_live_ones_only() -> None:
         assert gone not in tokens.listed()
         assert len(tokens.listed()) == 2
         assert tokens.listed(purpose="relay_mobile_access") == [kept]
+
+
+def test_renaming_an_ended_one_is_refused() -> None:
+    organisation = make_organisation()
+    token, _ = issue(organisation)
+    assert tokens.rename(organisation, token.pk, name="kitchen", actor=ACTOR).name == "kitchen"
+    tokens.rename(organisation, token.pk, name="kitchen", actor=ACTOR)
+    assert Event.objects.filter(action="token_renamed", organisation=organisation.pk).count() == 1
+    tokens.revoke(organisation, token.pk, actor=ACTOR)
+    with pytest.raises(tokens.TokenMissing):
+        tokens.rename(organisation, token.pk, name="hall", actor=ACTOR)
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION])
+def test_long_ended_ones_are_forgotten(state: str) -> None:
+    organisation = make_organisation(state)
+    old, recent = (timezone.now() - timedelta(days=days) for days in (31, 29))
+    kept: list[Any] = []
+    gone: list[Any] = []
+    for at, into in ((old, gone), (recent, kept)):
+        for field in ("revoked_at", "expires_at", "unused_expires_at"):
+            token, _ = issue(organisation)
+            change(organisation, token, **{field: at})
+            into.append(token.pk)
+    living, _ = issue(organisation)
+    used, _ = issue(organisation)
+    change(organisation, used, unused_expires_at=old, last_used_at=old)
+    tasks.forget_tokens(timestamp=0)
+    with in_schema(organisation):
+        assert set(ApiToken.objects.values_list("pk", flat=True)) == {*kept, living.pk, used.pk}
+
+
+def test_one_broken_schema_does_not_stop_the_tidying() -> None:
+    """A lost schema among many: the others are tidied, and the fault is logged."""
+    organisations = [make_organisation() for _ in range(3)]
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(f'DROP SCHEMA "{organisations[1].schema_name}" CASCADE')
+    assert tasks.everywhere(lambda: 1) >= 2

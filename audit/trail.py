@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import structlog
-
+from audit import origin
 from audit.actors import Actor
 from audit.models import Event
 
@@ -39,30 +38,27 @@ def record(
 ) -> Event:
     """One row: `actor` did `action` to `subject`. `before` and `after` are plain mappings.
 
-    `success` is False for what was tried and refused. Without `request_id` it is the one of the
-    request that is being answered, if any. Values under keys that look secret are replaced;
-    values JSON does not know become text.
+    `success` is False for what was tried and refused. Path, request id and address are those of the
+    request that is being answered, if any, unless told otherwise. Values under keys that look
+    secret are replaced; values JSON does not know become text.
     """
+    here = origin.current()
     return Event.objects.create(
         action=action,
         actor_kind=actor.kind,
         actor_id=actor.id[:128],
-        actor_label=actor.label[:320],
+        actor_label=_text(actor.label)[:320],
         organisation=organisation,
-        subject=subject[:200],
+        subject=_text(subject)[:200],
         success=success,
-        path=path[:200],
-        reason=reason,
+        path=_text(path or here.path())[:200],
+        reason=_text(reason),
         before=None if before is None else redact(before),
         after=None if after is None else redact(after),
-        request_id=(request_id or _current_request())[:64],
-        address=address or None,
+        request_id=(request_id or origin.request_id())[:64],
+        # PostgreSQL's inet has no zones, as in fe80::1%eth0.
+        address=(address or here.address).partition("%")[0] or None,
     )
-
-
-def _current_request() -> str:
-    """The id of the request that is being answered, as the request log has it; or nothing."""
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
 def redact(value: Any) -> Any:
@@ -78,9 +74,14 @@ def redact(value: Any) -> Any:
         return REDACTED
     if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value).replace("\x00", "")
+    return _text(str(value))
 
 
 def looks_secret(key: str) -> bool:
     """True for `auth_token`, `instance_secret`; false for `token_id`, `password_changed_at`."""
     return bool(_SECRET.search(key)) and not _HARMLESS.search(key)
+
+
+def _text(value: str) -> str:
+    """What PostgreSQL can hold: no NUL, no lone surrogates."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

@@ -194,6 +194,7 @@ AUTH_USER_MODEL = "tenants.User"
 MIDDLEWARE = [
     "pulsecloud.health.HealthMiddleware",  # before hosts: health answers on any host
     "pulsecloud.logs.RequestLogMiddleware",
+    "pulsecloud.origins.OriginMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "pulsecloud.headers.SecurityHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -1,0 +1,143 @@
+"""Writes events as JSON or CSV, piece by piece: memory does not grow with the trail.
+
+A spreadsheet runs cells that begin with =, +, -, @, a tab or a carriage return as formulas (F68);
+in CSV such cells get an apostrophe in front, which spreadsheets show as text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from audit import canonical, verify
+from audit.models import Batch, Event, SealedEvent
+
+FORMATS: Final = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
+PAGE: Final = 500
+# With the wide forms that some spreadsheets take for the same.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+Record = Mapping[str, Any]
+Show = Callable[[Event, Batch | None], Record]
+
+
+def written(records: Iterable[Record], kind: str, columns: Sequence[str]) -> Iterator[str]:
+    """The pieces of a file of `kind` json or csv. JSON is one object {"events": [...]}.
+
+    A failure on the way leaves JSON without its end: no half file passes for a whole one.
+    """
+    if kind == "csv":
+        yield from _csv(records, columns)
+        return
+    yield '{"events": ['
+    for number, record in enumerate(records):
+        yield (",\n" if number else "\n") + json.dumps(record, ensure_ascii=False, default=str)
+    yield "\n]}\n"
+
+
+def safe_cell(value: Any) -> str:
+    """One cell's text. Structures become JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text
+
+
+def seals_of(events: Iterable[int]) -> dict[int, Batch]:
+    """{event id: its seal} of those that are sealed; two queries."""
+    places = dict(SealedEvent.objects.filter(event__in=list(events)).values_list("event", "batch"))
+    batches = Batch.objects.in_bulk(set(places.values()))
+    return {event: batches[number] for event, number in places.items() if number in batches}
+
+
+def records(rows: QuerySet[Event], show: Show, *, check: bool = False) -> Iterator[Record]:
+    """`rows`, newest first, each as `show(event, its seal or None)` makes it.
+
+    With `check` each record gets `verified`: true, false, or null while it is not sealed.
+    """
+    checked: dict[int, list[verify.Finding]] = {}
+    for page in pages(rows):
+        seals = seals_of(event.pk for event in page)
+        for event in page:
+            record = dict(show(event, seals.get(event.pk)))
+            if check:
+                record["verified"] = _verdict(event.pk, seals.get(event.pk), checked)
+            yield record
+
+
+def pages(rows: QuerySet[Event]) -> Iterator[list[Event]]:
+    """By id, newest first, without OFFSET; what is recorded meanwhile is not in it."""
+    below: int | None = None
+    while True:
+        part = rows if below is None else rows.filter(pk__lt=below)
+        page = list(part.order_by("-id")[:PAGE])
+        if not page:
+            return
+        yield page
+        below = page[-1].pk
+
+
+def full_record(event: Event, seal: Batch | None) -> dict[str, Any]:
+    """Every column, for staff and for keeping; FULL names them in order."""
+    return {
+        "id": str(event.uuid),
+        "number": event.pk,
+        "timestamp": canonical.time_text(event.at),
+        "event": event.action,
+        "actor_kind": event.actor_kind,
+        "actor_id": event.actor_id,
+        "actor": event.actor_label,
+        "organisation": str(event.organisation or ""),
+        "subject": event.subject,
+        "success": event.success,
+        "reason": event.reason,
+        "before": event.before,
+        "after": event.after,
+        "ip": event.address or "",
+        "path": event.path,
+        "request_id": event.request_id,
+        "seal": seal.number if seal else None,
+        "signature": seal.signature if seal else "",
+    }
+
+
+FULL: Final = (
+    "id", "number", "timestamp", "event", "actor_kind", "actor_id", "actor", "organisation",
+    "subject", "success", "reason", "before", "after", "ip", "path", "request_id", "seal",
+    "signature",
+)  # fmt: skip
+
+
+def _csv(records: Iterable[Record], columns: Sequence[str]) -> Iterator[str]:
+    sink = io.StringIO()
+    writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    sink.write("\ufeff")  # or spreadsheets read UTF-8 as something else
+    writer.writerow(columns)
+    for record in records:
+        writer.writerow([safe_cell(record.get(name)) for name in columns])
+        if sink.tell() > 16_384:
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+    yield sink.getvalue()
+
+
+def _verdict(
+    event_id: int, seal: Batch | None, checked: dict[int, list[verify.Finding]]
+) -> bool | None:
+    """Newest first, events of one batch come together: a few results need to be kept."""
+    if seal is None:
+        return None
+    if seal.number not in checked:
+        if len(checked) > 8:
+            checked.clear()
+        checked[seal.number] = verify.batch(seal.number)
+    return not verify.about(event_id, checked[seal.number])

@@ -2,7 +2,8 @@
 loses every role and token (contract section 9; design section 6, "Roles").
 
 Receivers of `tenants.signals`, run inside the membership verb's transaction: what fails here undoes
-the change of membership too.
+the change of membership too. A membership gives a role, so the rule of rbac.escalation holds here as
+well: a person gives and takes no more than they have themselves.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from audit.actors import Actor
-from rbac import changes, tokens
+from rbac import changes, escalation, tokens
+from rbac.authorizer import grants_of
 from rbac.builtin import ROLE_OF_MEMBER
 from rbac.models import ApiToken, Assignment
+from rbac.role_tree import Tree
 from tenants import notify, signals, versions
-from tenants.models import Organisation
+from tenants.models import MemberRole, Organisation
 from tenants.schemas import in_schema
 
 
@@ -32,27 +35,32 @@ def on_added(
     """The built-in role of the membership; roles that are there already stay.
 
     Before provisioning there is no schema: the roles step assigns all members then.
+    Raises Problem 403 `escalation_denied`.
     """
     if organisation.provisioned_at is not None:
-        _replace(organisation, user_id, lose=None, gain=ROLE_OF_MEMBER[role], actor=actor)
+        _replace(organisation, user_id, lose=None, gain=role, actor=actor)
 
 
 def on_changed(
     *, organisation: Organisation, user_id: UUID, actor: Actor, before: str, after: str, **_: Any
 ) -> None:
-    """The old membership's built-in role goes, the new one's comes; custom roles stay."""
+    """The old membership's built-in role goes, the new one's comes; custom roles stay, except that
+    an owner keeps none that denies anything. Raises Problem 403 `escalation_denied`."""
     if organisation.provisioned_at is not None:
-        lose, gain = ROLE_OF_MEMBER[before], ROLE_OF_MEMBER[after]
-        _replace(organisation, user_id, lose=lose, gain=gain, actor=actor)
+        _replace(organisation, user_id, lose=before, gain=after, actor=actor)
 
 
 def on_removed(*, organisation: Organisation, user_id: UUID, actor: Actor, **_: Any) -> None:
-    """No roles, no live tokens; the runtime hears of it, so that open channels close."""
+    """No roles, no live tokens; the runtime hears of it, so that open channels close.
+
+    Raises Problem 403 `escalation_denied`.
+    """
     if organisation.provisioned_at is None:
         return
     versions.move_on(organisation.pk)
     with in_schema(organisation):
         held = changes.roles_held(user_id)
+        _require(Tree.load(), held, user_id, actor)
         Assignment.objects.filter(user=user_id).delete()
         if held:
             changes.log(
@@ -75,12 +83,19 @@ def on_removed(*, organisation: Organisation, user_id: UUID, actor: Actor, **_: 
 def _replace(
     organisation: Organisation, user_id: UUID, *, lose: str | None, gain: str, actor: Actor
 ) -> None:
+    """`lose` and `gain` are memberships."""
     versions.move_on(organisation.pk)  # locks: two changes of one person go one after the other
     with in_schema(organisation):
         old = changes.roles_held(user_id)
-        if lose is not None and lose != gain:
-            Assignment.objects.filter(user=user_id, role_id=lose).delete()
-        Assignment.objects.get_or_create(user=user_id, role_id=gain)
+        tree = Tree.load()
+        gone = {ROLE_OF_MEMBER[lose]} & set(old) if lose else set()
+        come = ROLE_OF_MEMBER[gain]
+        if gone != {come}:
+            _require(tree, [*gone, come], user_id, actor)
+        if gain == MemberRole.OWNER:
+            gone |= {r for r in old if any(g.effect != "allow" for g in tree.grants([r]))}
+        Assignment.objects.filter(user=user_id, role_id__in=gone - {come}).delete()
+        Assignment.objects.get_or_create(user=user_id, role_id=come)
         new = changes.roles_held(user_id)
         if new != old:
             changes.log(
@@ -91,3 +106,12 @@ def _replace(
                 new={"roleIds": new},
                 actor=actor,
             )
+
+
+def _require(tree: Tree, role_ids: list[str], user_id: UUID, actor: Actor) -> None:
+    """Who acts on somebody else needs all that these roles name. Oneself one may only join, as one
+    was invited, and leave."""
+    if actor.kind == "person" and actor.id != str(user_id):
+        by = UUID(actor.id)
+        standing = escalation.Standing(by, grants=tuple(grants_of(by)))
+        escalation.require(standing, tree.grants(role_ids))

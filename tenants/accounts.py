@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
-from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import login, logout
-from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from tenants import addresses, limits, links, locks, mail, recent
+from tenants import addresses, limits, links, locks, recent
 from tenants.models import LinkPurpose, MemberRole, Organisation, User
 from tenants.states import ENDED
 
@@ -133,43 +129,3 @@ def local_path(target: str) -> str:
     """The target if it is a path of this host, else the landing page."""
     fine = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
     return target if fine else "/"
-
-
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """allauth's pages with our rules: no sign-up there, mail through the outbox, shared limits."""
-
-    def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return False
-
-    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """The text part of allauth's mail, as far as this mailbox's hourly allowance goes.
-
-        Over it nothing is sent and the answer stays the same, whether or not there is an account.
-        """
-        if not mail_allowed(email):
-            return
-        message: EmailMessage = self.render_mail(
-            template_prefix, email, {"email": email, "request": self.request, **context}
-        )
-        mail.post(to=email, subject=str(message.subject), body=str(message.body))
-
-    def get_reset_password_from_key_url(self, key: str) -> str:
-        """On the configured address; a Host header must not decide where a link leads."""
-        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
-        return addresses.on_base(path.replace("UID-KEY", quote(key)))
-
-    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Counts every try per address and per account, in the database (contract section 8.1)."""
-        address, email = limits.address_of(request), str(credentials.get("email", ""))[:254]
-        if not (
-            limits.allow("sign-in-address", address, limit=10, seconds=60)
-            and limits.allow("sign-in-account", email, limit=10, seconds=300)
-        ):
-            raise self.validation_error("too_many_login_attempts")
-
-    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        """Where the person can go on, instead of the same form again."""
-        return "/"
-
-    def get_client_ip(self, request: HttpRequest) -> str:
-        return limits.address_of(request)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -26,10 +27,19 @@ from rest_framework.views import APIView
 from tenants import bodies, problems
 from tenants.hosts import unavailable
 from tenants.models import Membership, Organisation, State, User
+from tenants.reads import Read
 from tenants.schemas import SchemaError, in_schema
 
 log = logging.getLogger(__name__)
+_SEAT = Read(
+    lambda organisation, user: (
+        Membership.objects.filter(organisation=organisation, user=user).select_related("user")
+    ),
+    organisation=UUID(int=1),
+    user=UUID(int=2),
+)
 _Declared = TypeVar("_Declared", bound=Callable[..., Any])
+_Check = TypeVar("_Check", bound=Callable[..., None])
 
 
 class Token(Protocol):
@@ -235,9 +245,30 @@ def pass_checks(knock: Knock) -> None:
         check(knock)
 
 
+def check_organisation(request: HttpRequest, *, capability: str) -> None:
+    """Only those of REQUEST_CHECKS that ask about the organisation and about nobody in it: hosted
+    gate, state, entitlement. For its single sign-on, where the caller is not known yet."""
+    knock = Knock(
+        request=request,
+        organisation=getattr(request, "organisation", None),
+        requirement=Requirement("read", "organisation", capability),
+        is_api=False,
+    )
+    for check in _checks(tuple(settings.REQUEST_CHECKS)):
+        if getattr(check, "about_the_organisation", False):
+            check(knock)
+
+
+def about_the_organisation(check: _Check) -> _Check:
+    """Marks a check that needs to know nobody."""
+    check.about_the_organisation = True  # type: ignore[attr-defined]
+    return check
+
+
 # --- the checks that need no other room -------------------------------------------------------------
 
 
+@about_the_organisation
 def hosted_gate(knock: Knock) -> None:
     """Off, the whole host is not there: plain text, no JSON (hosted-contract section 1.2)."""
     if not settings.HOSTED_MODE:
@@ -246,13 +277,14 @@ def hosted_gate(knock: Knock) -> None:
 
 def membership(knock: Knock) -> None:
     """Who is signed in must be a member now; equal e-mail addresses never count (section 7.3)."""
-    knock.membership = Membership.objects.filter(
-        organisation=knock.known_organisation, user=knock.known_user
-    ).first()
+    if knock.membership is None:
+        knock.membership = seat_of(knock.known_organisation, knock.known_user.pk)
     if knock.membership is None:
         raise Refused(403, "access_denied", "You are not a member of this organisation.")
+    knock.user = knock.membership.user
 
 
+@about_the_organisation
 def organisation_state(knock: Knock) -> None:
     """Only an active organisation is served. The state was read at the start of this very request;
     one that cannot be read is no excuse: that is 503 (H9)."""
@@ -261,6 +293,11 @@ def organisation_state(knock: Knock) -> None:
         raise Refused(403, "org_suspended", "This organisation is suspended.")
     if state != State.ACTIVE:
         raise Refused(403, "org_not_ready", "This organisation is not ready.")
+
+
+def seat_of(organisation: Organisation, user: UUID) -> Membership | None:
+    """A person's membership, with the person, in one query."""
+    return _SEAT.first(organisation=organisation.pk, user=user)
 
 
 def plain_not_found() -> HttpResponse:
@@ -292,9 +329,21 @@ def _refused_page(request: HttpRequest, refused: Refused) -> HttpResponse:
         return refused.body
     if refused.status == 401:
         label = getattr(request, "organisation_label", None) or ""
-        return HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/")
+        way_in = f"/o/{label}/"
+        if refused.code == "fresh_session_required":
+            back = quote(f"{way_in}?to={quote(_page_of(request), safe='')}", safe="")
+            return HttpResponseRedirect(f"{settings.PUBLIC_URL}/accounts/reauthenticate/?next={back}")
+        return HttpResponseRedirect(settings.PUBLIC_URL + way_in)
     context = {"code": refused.code, "message": refused.message, "status": refused.status}
     return render(request, "tenants/refused.html", context, status=refused.status)
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The path of the page that somebody is at: a form is sent again from there, after they
+    confirmed who they are."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    return urlsplit(request.headers.get("Referer", "")).path or "/"
 
 
 def _never_cached(answer: HttpResponse) -> HttpResponse:

@@ -22,6 +22,7 @@ from django.http.request import split_domain_port
 
 from tenants import bodies, problems
 from tenants.models import LABEL, Organisation, State
+from tenants.reads import Read
 from tenants.sessions import HOST_KEY, SessionStore
 
 # Names that could be taken for the platform's own; never given out.
@@ -41,6 +42,15 @@ RESERVED_LABELS = frozenset(
 
 _LABEL = re.compile(LABEL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# The label is unique among them.
+_BY_LABEL = Read(
+    lambda label: (
+        Organisation.objects.filter(label=label)
+        .exclude(state__in=[State.DELETED, State.EXPIRED])
+        .order_by()
+    ),
+    label="label",
+)
 _Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -70,11 +80,7 @@ def label_of(host: str) -> str | None:
 
 def organisation_at(label: str) -> Organisation | None:
     """The organisation that has this label now. Deleted and expired ones are unknown."""
-    return (
-        Organisation.objects.filter(label=label)
-        .exclude(state__in=[State.DELETED, State.EXPIRED])
-        .first()
-    )
+    return _BY_LABEL.first(label=label)
 
 
 class HostMiddleware:
@@ -122,6 +128,8 @@ class SessionHostMiddleware:
         if request.session.session_key and request.session.get(HOST_KEY) != host:
             request.session = SessionStore()
             request.user = AnonymousUser()
+        elif isinstance(request.session, SessionStore):
+            request.session.touch()
         response = self.get_response(request)
         session = request.session
         if session.modified and not session.is_empty() and session.get(HOST_KEY) != host:

@@ -32,9 +32,11 @@ def mint(
     user: User | None = None,
     organisation: Organisation | None = None,
     target: str = "",
+    prefix: str = "",
 ) -> str:
-    """A new token: 43 URL-safe characters, 256 bits. This is the only time it can be read."""
-    token = secrets.token_urlsafe(32)
+    """A new token: 43 URL-safe characters, 256 bits, after `prefix`. This is the only time it can
+    be read."""
+    token = prefix + secrets.token_urlsafe(32)
     Link.objects.create(
         token_hash=digest(token),
         purpose=purpose,

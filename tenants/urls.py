@@ -1,9 +1,8 @@
 """Paths of the base domain: sign-up, sign-in links, the way to organisations, hosted routes."""
 
-from django.urls import path, re_path
-from django.views.generic import RedirectView
+from django.urls import path
 
-from tenants import api, hand_off, owner_views, views
+from tenants import api, api_own, hand_off, join_views, magic_link_views, owner_views, views
 
 urlpatterns = [
     path("", views.index, name="index"),
@@ -15,13 +14,18 @@ urlpatterns = [
     path("o/<str:label>/", hand_off.open_organisation, name="open_organisation"),
     path("o/<str:label>/suspend", owner_views.suspend),
     path("o/<str:label>/lift", owner_views.lift),
-    # allauth's own sign-up makes people without organisations; its page of addresses would let a
-    # person claim a mailbox that nobody proved.
-    path("accounts/signup/", RedirectView.as_view(url="/signup")),
-    path("accounts/email/", RedirectView.as_view(url="/")),
-    re_path(r"^accounts/confirm-email/", RedirectView.as_view(url="/")),
+    path("o/<str:label>/leave", join_views.leave),
+    path("join/<str:token>", join_views.join, name="join"),
+    path("invitations/<uuid:invitation_id>/accept", join_views.accept),
+    path("invitations/<uuid:invitation_id>/decline", join_views.decline),
     path("api/public/signup", api.signup_view),
+    path("api/public/magic-link/request", magic_link_views.request_view),
+    path("api/public/magic-link/verify", magic_link_views.verify_view),
     path("api/admin/orgs/<str:organisation_id>/suspend", api.suspend_view),
     path("api/admin/orgs/<str:organisation_id>/unsuspend", api.unsuspend_view),
     path("api/admin/orgs/<str:organisation_id>/purge", api.purge_view),
+    path("api/orgs", api_own.organisations),
+    path("api/org-invitations", api_own.invitations),
+    path("api/org-invitations/<str:organisation_id>/accept", api_own.accept),
+    path("api/org-invitations/<str:organisation_id>", api_own.decline),
 ]

@@ -38,11 +38,11 @@ _PLAIN = tuple(
         (r"(?i)\bbearer\s+[^\s\"',;]+", f"Bearer {GONE}"),
         # Single-use links: whatever follows these paths.
         (
-            r"(/(?:signup/verify|sign-in|hand-off|invitations?|password/reset/key)/)[^\s/?#\"']+",
+            r"(/(?:signup/verify|sign-in|hand-off|join|invitations?|password/reset/key)/)[^\s/?#\"']+",
             rf"\1{GONE}",
         ),
         # Tokens that say what they are, however they are torn.
-        (r"\betr_hosted_[0-9a-f]+|\b(?:inv|canary)_[A-Za-z0-9_-]{16,}", GONE),
+        (r"\betr_hosted_[0-9a-f]+|\b(?:inv|canary|join)_[A-Za-z0-9_-]{16,}", GONE),
         # Django's password reset: seconds in base 36, a digest in hex.
         (r"\b[0-9a-z]{6,7}-[0-9a-f]{32}\b", GONE),
         # API tokens and every other 256-bit value in hex.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -14,12 +13,24 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, bodies, lifecycle, limits, signup, signup_rules
+from tenants import (
+    addresses,
+    api_examples,
+    bodies,
+    lifecycle,
+    limits,
+    member_invitations,
+    people_json,
+    signup,
+    signup_rules,
+)
 from tenants.models import MemberRole, Organisation, State, SuspendedBy, User
+from tenants.openapi import documented
 from tenants.problems import Problem, contract
 from tenants.signup_gate import over_limit, plain, settle, too_many
 
@@ -33,6 +44,7 @@ UNIFORM_MESSAGE = (
 _STATUS_OF = {"suspended_by_other": 403}
 
 
+@documented(post=api_examples.SIGNUP)
 @csrf_exempt
 def signup_view(request: HttpRequest) -> HttpResponse:
     """POST /api/public/signup. Anonymous, no session, so no CSRF."""
@@ -86,7 +98,7 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
             return contract(401, "authentication_required", "Sign in on the base domain.")
         if request.method != "POST":
             return plain(405, "Method not allowed", Allow="POST")
-        if not _csrf_holds(request):
+        if not csrf_holds(request):
             trail.record(
                 action="csrf_failure",
                 actor=Actor.person(user),
@@ -110,6 +122,7 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
     return view
 
 
+@documented(post=api_examples.SUSPEND)
 @lifecycle_view
 def suspend_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
@@ -118,6 +131,7 @@ def suspend_view(
     return lifecycle.suspend(organisation=organisation, by=by, actor=actor, reason=reason)
 
 
+@documented(post=api_examples.UNSUSPEND)
 @lifecycle_view
 def unsuspend_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
@@ -125,6 +139,7 @@ def unsuspend_view(
     return lifecycle.unsuspend(organisation=organisation, by=by, actor=actor)
 
 
+@documented(post=api_examples.PURGE)
 @lifecycle_view
 def purge_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
@@ -134,40 +149,36 @@ def purge_view(
     return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
 
 
-def organisation_json(organisation: Organisation) -> dict[str, Any]:
-    """hosted-contract section 5.1; fields without a value are left out, times are RFC 3339 UTC."""
-    members = list(organisation.memberships.select_related("user").order_by("added_at"))
+def organisation_json(organisation: Organisation, *, with_people: bool = True) -> dict[str, Any]:
+    """hosted-contract section 5.1; fields without a value are left out, times are RFC 3339 UTC.
+
+    Without `with_people` nobody's address is in it.
+    """
+    members = list(organisation.memberships.select_related("user").order_by("added_at", "pk"))
     owner = next((m.user for m in members if m.role == MemberRole.OWNER), None)
-    deleting = organisation.state in (State.PENDING_DELETION, State.PURGING, State.DELETED)
-    status = State.PENDING_DELETION if deleting else organisation.state
-    body = {
+    body: dict[str, Any] = {
         "id": str(organisation.pk),
         "displayName": organisation.display_name,
-        "status": str(status),
-        "createdAt": _time(organisation.created_at),
+        "status": people_json.status(organisation.state),
+        "createdAt": people_json.time(organisation.created_at),
         "ownerUserId": str(owner.pk) if owner else None,
-        "ownerEmail": organisation.owner_email or None,
-        "members": [
-            {
-                "userId": str(member.user.pk),
-                "email": member.user.email,
-                "role": member.role,
-                "addedAt": _time(member.added_at),
-            }
-            for member in members
-        ],
-        "pendingInvitations": [],
         "sharedResources": [],
-        "suspendedAt": _time(organisation.suspended_at),
+        "suspendedAt": people_json.time(organisation.suspended_at),
         "suspendReason": organisation.suspend_reason or None,
-        "deletionRequestedAt": _time(organisation.deletion_requested_at),
+        "deletionRequestedAt": people_json.time(organisation.deletion_requested_at),
         "retentionDays": organisation.retention_days,
     }
+    if with_people:
+        invited = member_invitations.of_organisation(organisation)
+        body |= {
+            "ownerEmail": organisation.owner_email or None,
+            "members": [people_json.member(each) for each in members],
+            "pendingInvitations": [
+                people_json.invitation(each)
+                for each in invited.filter(expires_at__gt=timezone.now())
+            ],
+        }
     return {key: value for key, value in body.items() if value is not None}
-
-
-def _time(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}Z" if moment else None
 
 
 def _organisation(organisation_id: str) -> Organisation:
@@ -198,7 +209,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
         raise Problem(400, "invalid_request", problem.title) from None
 
 
-def _csrf_holds(request: HttpRequest) -> bool:
+def csrf_holds(request: HttpRequest) -> bool:
     check = CsrfViewMiddleware(lambda _: HttpResponse())
     check.process_request(request)
     return check.process_view(request, HttpResponse, (), {}) is None

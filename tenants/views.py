@@ -11,7 +11,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from tenants import accounts, addresses, invitations, limits, links, problems, provisioning, signup
+from tenants import (
+    accounts,
+    addresses,
+    invitations,
+    limits,
+    links,
+    member_invitations,
+    problems,
+    provisioning,
+    signup,
+)
 from tenants.forms import SignupForm
 from tenants.models import LinkPurpose, Membership, Organisation, State, StepStatus, User
 from tenants.signup_gate import hosted_only, over_limit, settle
@@ -31,14 +41,17 @@ STEP_TITLES = {
 def index(request: HttpRequest) -> HttpResponse:
     """What the product is, or the organisations of whoever is signed in."""
     organisations: Any = []
+    invited: Any = []
     if isinstance(request.user, User):
+        invited = member_invitations.of_person(request.user) if settings.HOSTED_MODE else []
         organisations = (
             Membership.objects.filter(user=request.user)
             .exclude(organisation__state__in=ENDED)
             .select_related("organisation")
             .order_by("organisation__display_name")
         )
-    return render(request, "tenants/landing.html", {"organisations": organisations})
+    context = {"organisations": organisations, "invitations": invited}
+    return render(request, "tenants/landing.html", context)
 
 
 def signup_page(request: HttpRequest) -> HttpResponse:

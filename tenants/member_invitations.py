@@ -1,0 +1,280 @@
+"""Asking people into an organisation (hosted-contract section 9.2, F70).
+
+An invitation goes to a mailbox, and only a person who proved that very mailbox can accept it: by
+its mailed link, or signed in with that address. It works once, until it expires, is declined or
+revoked; sent again it gets a new link, and the old one is dead. Only the SHA-256 of a link's token
+is stored. Whether an address has an account shows nowhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from audit import trail
+from audit.actors import Actor
+from tenants import accounts, addresses, limits, mail, membership, signup_rules
+from tenants.links import digest
+from tenants.models import MemberInvitation, Membership, Organisation, State, User
+from tenants.problems import Problem
+
+PREFIX: Final = "join_"
+MOST_OPEN: Final = 100  # of one organisation, expired ones that nobody revoked included
+PAUSE: Final = timedelta(minutes=5)  # between two mails of one invitation
+# All organisations together, and apart from sign-in mails: nobody is kept from signing in by
+# others who invite them.
+MAILS_PER_MAILBOX_PER_HOUR: Final = 3
+
+
+def invite(
+    *, organisation: Organisation, email: str, role: str, actor: Actor, by: User, reason: str = ""
+) -> MemberInvitation:
+    """Invites a mailbox; one that was invited already gets this role, and a fresh mail unless the
+    last is less than PAUSE old. Call it outside a transaction.
+
+    Raises Problem 400 `invalid_user`, `invalid_role`; 409 `already_member`, `org_not_active`,
+    `too_many_open_invitations`; 429 `too_many_invitations`, `too_many_mails`; 503
+    `public_url_missing`.
+    """
+    role = membership.given_role(role)
+    email = mailbox(email)
+    found = _unclosed(organisation).filter(email__iexact=email).first()
+    _count(organisation, email if found is None or _may_mail(found) else "")
+    with transaction.atomic():
+        organisation = membership.active(organisation)
+        if organisation.memberships.filter(user__email__iexact=email).exists():
+            raise Problem(409, "already_member", f"{email} is a member already.")
+        invitation = _unclosed(organisation).filter(email__iexact=email).first()
+        if invitation is None:
+            if _unclosed(organisation).count() >= MOST_OPEN:
+                raise Problem(
+                    409,
+                    "too_many_open_invitations",
+                    f"{MOST_OPEN} invitations are open. Revoke some that are not needed any more.",
+                )
+            invitation = MemberInvitation(organisation=organisation, email=email, sends=0)
+        before = {} if invitation.sends == 0 else {"role": invitation.role}
+        invitation.role, invitation.invited_by = role, by
+        _renew(invitation, mail_it=invitation.sends == 0 or _may_mail(invitation))
+        _record("member_invited", invitation, actor, reason, before=before)
+    return invitation
+
+
+def resend(*, invitation: MemberInvitation, actor: Actor, reason: str = "") -> MemberInvitation:
+    """Mails it again with a new link and a new time. Call it outside a transaction.
+
+    Raises Problem 404 `invitation_not_found`; 409 `org_not_active`; 429 `sent_recently`,
+    `too_many_invitations`, `too_many_mails`; 503 `public_url_missing`.
+    """
+    if not _may_mail(invitation):
+        raise _sent_recently()
+    _count(invitation.organisation, invitation.email)
+    with transaction.atomic():
+        organisation = membership.active(invitation.organisation)
+        current = _unclosed(organisation).filter(pk=invitation.pk).first()
+        if current is None:
+            raise not_found()
+        if not _may_mail(current):
+            raise _sent_recently()
+        _renew(current, mail_it=True)
+        _record("member_invitation_resent", current, actor, reason)
+    return current
+
+
+def revoke(*, invitation: MemberInvitation, actor: Actor, reason: str = "") -> None:
+    """Ends it; its link is dead. Raises Problem 404 `invitation_not_found`, 409 `org_not_active`."""
+    with transaction.atomic():
+        organisation = membership.active(invitation.organisation)
+        if not _unclosed(organisation).filter(pk=invitation.pk).update(revoked_at=timezone.now()):
+            raise not_found()
+        _record("member_invitation_revoked", invitation, actor, reason)
+
+
+def accept(
+    *, invitation: MemberInvitation, user: User, actor: Actor, reason: str = ""
+) -> Membership:
+    """The person joins; of any number who try at once, one time only.
+
+    Raises Problem 403 `mailbox_not_proved`, 404 `invitation_not_found` also for other people's, 409
+    `org_not_active`.
+    """
+    if user.email_verified_at is None:
+        raise mailbox_not_proved()
+    with transaction.atomic():
+        organisation = membership.active(invitation.organisation)
+        claimed = MemberInvitation.objects.filter(
+            _open(),
+            organisation=organisation,
+            pk=invitation.pk,
+            token_hash=invitation.token_hash,
+            email__iexact=user.email or "",
+        ).update(accepted_at=timezone.now(), accepted_by=user)
+        if claimed != 1 or not user.is_active:
+            raise not_found()
+        invitation.refresh_from_db()
+        joined = membership.add(
+            organisation=organisation,
+            user=user,
+            role=invitation.role,
+            actor=actor,
+            reason=reason or f"invitation {invitation.pk}",
+        )
+    return joined
+
+
+def decline(*, invitation: MemberInvitation, actor: Actor, reason: str = "") -> None:
+    """Ends it on behalf of whom it was sent to. Raises Problem 404 `invitation_not_found`."""
+    with transaction.atomic():
+        declined = MemberInvitation.objects.filter(_open(), pk=invitation.pk).update(
+            declined_at=timezone.now()
+        )
+        if not declined:
+            raise not_found()
+        _record("member_invitation_declined", invitation, actor, reason)
+
+
+def join(*, token: str) -> tuple[User, Membership]:
+    """Accepts by the mailed link, which proves the mailbox; makes the account when there is none.
+
+    The caller signs the person in. Raises Problem 404 `invitation_not_found`, 409 `org_not_active`.
+    """
+    with transaction.atomic():
+        invitation = find(token)
+        if invitation is None:
+            raise not_found()
+        user = accounts.find_or_create_proved(invitation.email)
+        joined = accept(invitation=invitation, user=user, actor=Actor.person(user))
+    return user, joined
+
+
+def find(token: str) -> MemberInvitation | None:
+    """What a mailed link leads to, while it can be used; changes nothing."""
+    if not token.startswith(PREFIX) or len(token) > 100:
+        return None
+    found = MemberInvitation.objects.filter(
+        _open(), token_hash=digest(token), organisation__state=State.ACTIVE
+    )
+    return found.select_related("organisation", "invited_by").first()
+
+
+def of_person(user: User) -> QuerySet[MemberInvitation]:
+    """The invitations that this person could accept now, newest first."""
+    if not user.email or user.email_verified_at is None:
+        return MemberInvitation.objects.none()
+    return (
+        MemberInvitation.objects.alias(mailbox=Lower("email"))
+        .filter(_open(), mailbox=user.email.lower(), organisation__state=State.ACTIVE)
+        .select_related("organisation", "invited_by")
+    )
+
+
+def of_organisation(organisation: Organisation) -> QuerySet[MemberInvitation]:
+    """Those that nobody accepted, declined or revoked, expired ones included, newest first."""
+    return _unclosed(organisation).select_related("invited_by")
+
+
+def not_found() -> Problem:
+    return Problem(404, "invitation_not_found", "There is no such invitation.")
+
+
+def mailbox_not_proved() -> Problem:
+    return Problem(
+        403, "mailbox_not_proved", "Confirm your email address first: open the mailed link."
+    )
+
+
+def mailbox(email: str) -> str:
+    """Raises Problem 400 `invalid_user` for what is no address."""
+    try:
+        return signup_rules.clean_email(email)
+    except signup_rules.InvalidSignup as invalid:
+        raise Problem(400, "invalid_user", invalid.message) from None
+
+
+def _unclosed(organisation: Organisation) -> QuerySet[MemberInvitation]:
+    return MemberInvitation.objects.filter(
+        organisation=organisation, accepted_at=None, declined_at=None, revoked_at=None
+    )
+
+
+def _open() -> Q:
+    return Q(accepted_at=None, declined_at=None, revoked_at=None, expires_at__gt=timezone.now())
+
+
+def _may_mail(invitation: MemberInvitation) -> bool:
+    return timezone.now() - invitation.sent_at >= PAUSE
+
+
+def _sent_recently() -> Problem:
+    minutes = int(PAUSE.total_seconds() // 60)
+    return Problem(
+        429, "sent_recently", f"It was sent less than {minutes} minutes ago. Wait a little."
+    )
+
+
+def _count(organisation: Organisation, email: str) -> None:
+    """Counts one invitation, and the mail when there will be one."""
+    try:
+        addresses.base()
+    except addresses.PublicUrlMissing:
+        raise Problem(
+            503, "public_url_missing", "This server has no public address yet, so nobody can join."
+        ) from None
+    per_hour = settings.MEMBER_INVITATIONS_PER_HOUR
+    if not limits.allow("member-invitations", str(organisation.pk), limit=per_hour, seconds=3600):
+        raise Problem(
+            429,
+            "too_many_invitations",
+            f"An organisation can send {per_hour} invitations in an hour. Try again later.",
+        )
+    if email and not limits.allow(
+        "member-invitation-mail", email, limit=MAILS_PER_MAILBOX_PER_HOUR, seconds=3600
+    ):
+        raise Problem(
+            429,
+            "too_many_mails",
+            "That mailbox got several invitations within the hour. Try again later.",
+        )
+
+
+def _renew(invitation: MemberInvitation, *, mail_it: bool) -> None:
+    """Saves it; with a mail it gets a new token and its whole life again."""
+    if mail_it:
+        now = timezone.now()
+        token = PREFIX + secrets.token_urlsafe(32)
+        invitation.token_hash = digest(token)
+        invitation.sent_at, invitation.sends = now, invitation.sends + 1
+        invitation.expires_at = now + timedelta(seconds=settings.MEMBER_INVITATION_LIFE)
+        mail.send_later(
+            to=invitation.email,
+            subject=f"Join {invitation.organisation.display_name} on PulseCloud",
+            template="member_invitation",
+            context={"invitation": invitation, "link": addresses.on_base(f"/join/{token}")},
+        )
+    invitation.save()
+
+
+def _record(
+    action: str,
+    invitation: MemberInvitation,
+    actor: Actor,
+    reason: str,
+    *,
+    before: dict[str, Any] | None = None,
+) -> None:
+    trail.record(
+        action=action,
+        actor=actor,
+        organisation=invitation.organisation_id,
+        subject=f"invitation {invitation.pk}",
+        reason=reason,
+        before=before or None,
+        after={"email": invitation.email, "role": invitation.role, "sends": invitation.sends},
+    )

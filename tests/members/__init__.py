@@ -1,0 +1,1 @@
+"""People of organisations: membership, invitations, their API and pages."""

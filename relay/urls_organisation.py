@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from relay import api, views
+from relay import api, device_views, views
 
 urlpatterns = [
     path("", views.organisation_page, name="organisation"),
     path("pair", views.pair, name="pair"),
-    path("devices", views.devices, name="devices"),
+    path("devices", device_views.devices, name="devices"),
     path("api/settings/relay", api.RelaySettingsView.as_view()),
     path("api/settings/relay/status", api.RelayStatusView.as_view()),
     path("api/onboarding/qr", api.QrView.as_view()),

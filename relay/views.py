@@ -1,14 +1,13 @@
-"""Pages of an organisation's host: whether phones reach it, pairing one, and the paired ones."""
+"""Pages of an organisation's host: whether phones reach it, and pairing one."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from billing.models import BillingState, Subscription
 from rbac import mobile, tokens
@@ -17,7 +16,7 @@ from relay import onboarding
 from relay.models import Registration
 from relay.status import seen
 from tenants import bodies
-from tenants.door import Knock, Refused, requires, tenant_page
+from tenants.door import Knock, requires, tenant_page
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -84,37 +83,3 @@ def pair(request: HttpRequest, knock: Knock) -> HttpResponse:
     answer = render(request, "relay/pair.html", context)
     answer["Cache-Control"] = "no-store"
     return answer
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@tenant_page
-@requires("read", "settings", capability="relay")
-def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
-    """GET lists the paired phones; POST {token} shuts one out at once."""
-    organisation = knock.known_organisation
-    may_write = knock.may("write", "settings")
-    if request.method == "POST":
-        if not may_write:
-            raise Refused(403, "forbidden", "Your role cannot remove phones.")
-        return _revoke(request, knock)
-    context = {
-        "organisation": organisation,
-        "devices": tokens.listed(purpose=mobile.PURPOSE),
-        "may_pair": may_write,
-        "may_revoke": may_write,
-    }
-    return render(request, "relay/devices.html", context)
-
-
-def _revoke(request: HttpRequest, knock: Knock) -> HttpResponse:
-    try:
-        token_id = UUID(request.POST.get("token", ""))
-        known = any(token.pk == token_id for token in tokens.listed(purpose=mobile.PURPOSE))
-        if not known:
-            raise tokens.TokenMissing(str(token_id))
-        device = tokens.revoke(knock.known_organisation, token_id, actor=actor_of(knock))
-    except (ValueError, tokens.TokenMissing):
-        messages.error(request, "That phone is not paired any more.")
-    else:
-        messages.success(request, f"{device.name} is removed and shut out.")
-    return HttpResponseRedirect("/devices")

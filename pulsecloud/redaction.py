@@ -42,7 +42,7 @@ _PLAIN = tuple(
             rf"\1{GONE}",
         ),
         # Tokens that say what they are, however they are torn.
-        (r"\betr_hosted_[0-9a-f]+|\b(?:inv|canary|join)_[A-Za-z0-9_-]{16,}", GONE),
+        (r"\betr_hosted_[0-9a-f]+|\b(?:inv|canary|join|ml1)_[A-Za-z0-9_-]{16,}", GONE),
         # Django's password reset: seconds in base 36, a digest in hex.
         (r"\b[0-9a-z]{6,7}-[0-9a-f]{32}\b", GONE),
         # API tokens and every other 256-bit value in hex.

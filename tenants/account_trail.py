@@ -10,8 +10,10 @@ from typing import Any
 
 from allauth.account import signals as account_signals
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.core import context
 from allauth.mfa import signals as mfa_signals
 from allauth.mfa.models import Authenticator
+from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
@@ -71,10 +73,14 @@ def _password_reset(request: HttpRequest, user: User, **_: Any) -> None:
     note(request, "password_reset_completed", user, after={"sessions_ended": ended})
 
 
-@receiver(mfa_signals.authenticator_added)
-def _factor_added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    if authenticator.type == Authenticator.Type.TOTP:
-        note(request, "two_factor_enabled", user)
+@receiver(post_save, sender=Authenticator)
+def _factor_added(instance: Authenticator, created: bool, **_: Any) -> None:
+    """In the transaction that adds it; allauth's own signal comes after the commit."""
+    request = context.request
+    if not created or request is None or not isinstance(request.user, User):
+        return
+    totp = instance.type == Authenticator.Type.TOTP
+    note(request, "two_factor_enabled" if totp else "recovery_codes_made", request.user)
 
 
 @receiver(mfa_signals.authenticator_removed)
@@ -83,11 +89,6 @@ def _factor_removed(
 ) -> None:
     if authenticator.type == Authenticator.Type.TOTP:
         note(request, "two_factor_disabled", user)
-
-
-@receiver(mfa_signals.authenticator_reset)
-def _codes_renewed(request: HttpRequest, user: User, **_: Any) -> None:
-    note(request, "recovery_codes_renewed", user)
 
 
 @receiver(mfa_signals.authenticator_used)

@@ -24,7 +24,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.module_loading import import_string
 from rest_framework.views import APIView
 
-from tenants import bodies, problems
+from tenants import bodies, problems, sso_people
 from tenants.hosts import unavailable
 from tenants.models import Membership, Organisation, State, User
 from tenants.reads import Read
@@ -32,9 +32,9 @@ from tenants.schemas import SchemaError, in_schema
 
 log = logging.getLogger(__name__)
 _SEAT = Read(
-    lambda organisation, user: (
-        Membership.objects.filter(organisation=organisation, user=user).select_related("user")
-    ),
+    lambda organisation, user: Membership.objects.filter(
+        organisation=organisation, user=user
+    ).select_related("user"),
     organisation=UUID(int=1),
     user=UUID(int=2),
 )
@@ -328,11 +328,16 @@ def _refused_page(request: HttpRequest, refused: Refused) -> HttpResponse:
     if isinstance(refused.body, HttpResponse):
         return refused.body
     if refused.status == 401:
+        if request.COOKIES.get(sso_people.HINT_COOKIE):
+            # Their own way in; it leads on to the other one where it is shut.
+            again = refused.code == "fresh_session_required" and sso_people.came_by_sso(request)
+            if again or not request.user.is_authenticated:
+                return HttpResponseRedirect(sso_people.SIGN_IN + ("?again=1" if again else ""))
         label = getattr(request, "organisation_label", None) or ""
         way_in = f"/o/{label}/"
         if refused.code == "fresh_session_required":
             back = quote(f"{way_in}?to={quote(_page_of(request), safe='')}", safe="")
-            return HttpResponseRedirect(f"{settings.PUBLIC_URL}/accounts/reauthenticate/?next={back}")
+            way_in = f"/accounts/reauthenticate/?next={back}"
         return HttpResponseRedirect(settings.PUBLIC_URL + way_in)
     context = {"code": refused.code, "message": refused.message, "status": refused.status}
     return render(request, "tenants/refused.html", context, status=refused.status)

@@ -21,7 +21,7 @@ from pulsecloud.staff.organisation_inlines import (
     RefreshTokenInline,
     StepInline,
 )
-from pulsecloud.staff.verbs import VerbAdmin
+from pulsecloud.staff.tokens import TokensOnPage
 from pulsecloud.staff.words import DASH, ago, code, exactly, two_lines
 from tenants.models import Organisation, Runtime, State
 
@@ -29,7 +29,7 @@ EVENTS_SHOWN: Final = 10
 
 
 @admin.register(Organisation)
-class OrganisationAdmin(VerbAdmin):
+class OrganisationAdmin(TokensOnPage):
     list_display = ("name", "state_now", "relay_now", "billing_now", "owner", "since")
     list_display_links = ("name",)
     list_select_related = ("registration", "relay_status", "billing")

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.conf import settings
 from django.utils import timezone
 
 from billing import subscription
 from billing.models import BillingState
-from tenants.door import Knock, Refused
+from tenants.door import Knock, Refused, about_the_organisation
+from tenants.reads import Read
+
+_STATE = Read(
+    lambda organisation: BillingState.objects.filter(organisation=organisation),
+    organisation=UUID(int=1),
+)
 
 
+@about_the_organisation
 def entitled(knock: Knock) -> None:
     """Passes a live subscription that holds the capability which the view declared.
 
     Raises Refused: 402 `subscription_required` when nothing is paid and no trial runs, 402
     `license_required` when the plan lacks the capability. No billing state counts as not paid.
     """
-    billing = BillingState.objects.filter(organisation=knock.known_organisation).first()
+    billing = _STATE.first(organisation=knock.known_organisation.pk)
     if billing is None or not subscription.is_live(billing, timezone.now()):
         raise Refused(
             402,

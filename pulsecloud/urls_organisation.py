@@ -5,6 +5,9 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("tenants.urls_organisation")),
     path("", include("rbac.urls_organisation")),
+    path("", include("rbac.sso.urls")),
+    path("", include("rbac.urls_roles")),
+    path("", include("rbac.urls_audit")),
     path("", include("billing.urls_organisation")),
     path("", include("relay.urls_organisation")),
     path("", include("rbac.urls_elsewhere")),  # last: every other /api/ address

@@ -26,7 +26,9 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from tenants import accounts, addresses, hosts, links, recent, sessions
+from audit import trail
+from audit.actors import Actor
+from tenants import accounts, addresses, hosts, limits, links, recent, sessions, sso_people
 from tenants.models import LinkPurpose, Organisation, State, User
 from tenants.signup_gate import hosted_only
 
@@ -49,6 +51,8 @@ def open_organisation(request: HttpRequest, label: str) -> HttpResponse:
         return HttpResponseRedirect("/signup/progress")
     if organisation.state != State.ACTIVE:
         return _closed(request, organisation)
+    if sso_people.must_use_sso(organisation, person):
+        return _by_sso_only(request, organisation)
     to = accounts.local_path(request.POST.get("to") or request.GET.get("to") or "/")
     context: dict[str, Any] = {"organisation": organisation, "to": to}
     if request.method != "POST":
@@ -82,9 +86,19 @@ def receive(request: HttpRequest) -> HttpResponse:
             raise links.LinkRefused
         if not link.organisation.memberships.filter(user=link.user).exists():
             raise links.LinkRefused
+        if sso_people.must_use_sso(link.organisation, link.user):
+            raise links.LinkRefused
         accounts.start_session(request, link.user)
     except (links.LinkRefused, accounts.SignInRefused):
         return _refused(request)
+    if link.organisation.sso_required:
+        trail.record(
+            action="sso_break_glass",
+            actor=Actor.person(link.user),
+            organisation=link.organisation.pk,
+            subject=f"organisation {link.organisation.label}",
+            address=limits.address_of(request) or None,
+        )
     carried = json.loads(link.target)
     request.session[sessions.BASE_KEY] = carried["session"]
     # Being handed over proves nothing anew: what counts is when the base domain was told last.
@@ -94,10 +108,13 @@ def receive(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """/sign-out on an organisation's host. Ends the session on the base domain too."""
+    """/sign-out on an organisation's host. Ends the session on the base domain too; who came by
+    single sign-on has none there."""
+    by_sso = sso_people.came_by_sso(request)
     sessions.end_one(str(request.session.get(sessions.BASE_KEY, "")))
     logout(request)
-    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/", status=303)
+    target = sso_people.SIGN_IN if by_sso else f"{settings.PUBLIC_URL}/"
+    return HttpResponseRedirect(target, status=303)
 
 
 @receiver(user_logged_out)
@@ -128,6 +145,12 @@ def _closed(request: HttpRequest, organisation: Organisation) -> HttpResponse:
         "organisation": organisation,
     }
     return render(request, "tenants/refused.html", context, status=403)
+
+
+def _by_sso_only(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    address = addresses.of_organisation(organisation.instance_host, sso_people.SIGN_IN)
+    context = {"organisation": organisation, "address": address}
+    return render(request, "sso/required.html", context, status=403)
 
 
 def _origin() -> str:

@@ -21,6 +21,9 @@ from tenants.door import Requirement, TenantAPIView, requires, tenant_page
 OPEN = {
     "hand-off": "consumes a single-use token and makes this host's session",
     "sign-out": "ends this host's session, whoever has it",
+    "sso/": "the ways in of an organisation that switched single sign-on on",
+    "sso/<str:slug>/login": "goes to the identity provider",
+    "sso/<str:slug>/callback": "makes this host's session of the identity provider's answer",
 }
 
 

@@ -23,7 +23,7 @@ def free_port() -> int:
         return port
 
 
-def _ready(url: str) -> bool:
+def reachable(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
@@ -54,7 +54,7 @@ def running_product(place: Path, seconds: float = 90.0) -> Iterator[None]:
         try:
             deadline = time.monotonic() + seconds
             addresses = [f"http://127.0.0.1:{port}/readyz" for port in (web, relay)]
-            while not all(_ready(address) for address in addresses):
+            while not all(reachable(address) for address in addresses):
                 if product.poll() is not None or time.monotonic() > deadline:
                     text = (place / "up.log").read_text(errors="replace")[-2000:]
                     raise SystemExit(f"the product did not become ready:\n{text}")

@@ -189,7 +189,7 @@ TENANT_APPS = ["rbac"]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 TENANT_MODEL = "tenants.Organisation"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
-# SET search_path goes out when it changed or a rollback undid it, not before every statement.
+# The schema is told to PostgreSQL when it changed or a rollback undid it, not before every query.
 TENANT_LIMIT_SET_CALLS = True
 AUTH_USER_MODEL = "tenants.User"
 

@@ -7,7 +7,7 @@ from rest_framework.authentication import CSRFCheck
 
 from rbac import tokens
 from rbac.models import ApiToken
-from tenants.door import Knock, Refused, unauthenticated
+from tenants.door import Knock, Refused, seat_of, unauthenticated
 from tenants.models import Organisation, User
 from tenants.schemas import SchemaMissing, in_schema
 
@@ -39,12 +39,12 @@ def presented_token(request: HttpRequest) -> str | None:
 def _by_token(knock: Knock, secret: str) -> None:
     organisation = knock.organisation
     token = None if organisation is None else _find(organisation, secret)
-    user = None
-    if token is not None:
-        user = User.objects.filter(pk=token.user, is_active=True).first()
-    if user is None:
+    seat = None
+    if organisation is not None and token is not None:
+        seat = seat_of(organisation, token.user)
+    if seat is None or not seat.user.is_active:
         raise unauthenticated()
-    knock.user, knock.token = user, token
+    knock.user, knock.token, knock.membership = seat.user, token, seat
 
 
 def _find(organisation: Organisation, secret: str) -> ApiToken | None:
@@ -67,7 +67,7 @@ def _by_session(knock: Knock) -> None:
         raise unauthenticated()
     if knock.is_api and knock.request.method not in _SAFE:
         _enforce_csrf(knock.request)
-    knock.user = User.objects.get(pk=pk)
+    knock.user = user
 
 
 def _answer(_request: HttpRequest) -> HttpResponse:

@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from rbac.models import ApiToken
 from tenants import locks, notify
 from tenants.models import Membership, Organisation, User
 from tenants.problems import Problem
+from tenants.reads import Read
 from tenants.schemas import SchemaMissing, in_schema
 
 _SECRET = re.compile(r"[0-9a-f]{64}")
@@ -234,14 +235,14 @@ def _live(secret: str) -> ApiToken | None:
     if not _SECRET.fullmatch(secret):
         return None
     hashed = _hash(secret)
-    for token in ApiToken.objects.filter(_alive(), _of_a_member(), prefix=secret[:PREFIX]):
+    for token in _LIVE.all(prefix=secret[:PREFIX], now=timezone.now()):
         if hmac.compare_digest(token.token_hash, hashed):
             return token
     return None
 
 
-def _alive() -> Q:
-    now = timezone.now()
+def _alive(now: datetime | None = None) -> Q:
+    now = now or timezone.now()
     return (
         Q(revoked_at__isnull=True)
         & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
@@ -260,6 +261,13 @@ def _of_a_member() -> Exists:
         user=OuterRef("user"), user__is_active=True, organisation__schema_name=here
     )
     return Exists(members)
+
+
+_LIVE = Read(
+    lambda prefix, now: ApiToken.objects.filter(_alive(now), _of_a_member(), prefix=prefix),
+    prefix="0" * PREFIX,
+    now=datetime(2000, 1, 1, tzinfo=UTC),
+)
 
 
 def _hash(secret: str) -> str:

@@ -32,7 +32,7 @@ CREDENTIAL: Final = "credential"
 ADDRESS: Final = "address"
 WRITES: Final = "address-writes"
 
-WINDOW: Final = 60  # seconds
+WINDOW = 60  # seconds
 MOST: Final = 20_000  # counters kept in memory; beyond it those whose window ended are dropped
 
 # One statement, as in `tenants.limits`, for `n` permits. What it says: whether it gave them, what
@@ -91,8 +91,8 @@ _counters: dict[tuple[str, str], _Counter] = {}
 _guard = threading.Lock()
 
 
-def spend(scope: str, subject: str, *, limit: int, seconds: int = WINDOW) -> Verdict:
-    """Takes one request of `subject` out of its budget of `limit` in any `seconds`.
+def spend(scope: str, subject: str, *, limit: int, seconds: int | None = None) -> Verdict:
+    """Takes one request of `subject` out of its budget of `limit` in any `seconds` (WINDOW).
 
     Raises DatabaseError when the store cannot be read. Call it outside a transaction: inside one
     the count is rolled back with it, and other processes wait for it.
@@ -103,7 +103,7 @@ def spend(scope: str, subject: str, *, limit: int, seconds: int = WINDOW) -> Ver
         if now >= counter.ends:
             counter.permits, counter.batch = 0, max(1, limit // 100)
         if counter.permits == 0 and now >= counter.closed_until:
-            _lease(counter, limits.key_of(scope, subject), seconds)
+            _lease(counter, limits.key_of(scope, subject), seconds or WINDOW)
         reset = max(1, math.ceil(counter.ends - now))
         if counter.permits == 0:
             return Verdict(False, limit, 0, reset)

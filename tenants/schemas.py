@@ -179,7 +179,7 @@ def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
         raise SchemaError("This connection is in another organisation's schema.")
     wrapper.set_schema(name, include_public=also_public)
     try:
-        _assert_arrived(name, [name, PUBLIC] if also_public else [name])
+        _arrive(wrapper, name, [name, PUBLIC] if also_public else [name])
         yield
     finally:
         # Only Python state: it works on a lost connection too, and the next cursor sends it.
@@ -196,11 +196,22 @@ def _wrapper() -> Any:
     return connections["default"]
 
 
-def _assert_arrived(name: str, expected: list[str]) -> None:
-    """A missing schema is skipped by PostgreSQL without a word, so look (F06)."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_schema(), current_setting('search_path')")
-        current, path = cursor.fetchone()
+def _arrive(wrapper: Any, name: str, expected: list[str]) -> None:
+    """Sets the search path and looks where that led, in one round trip: a missing schema is
+    skipped by PostgreSQL without a word (F06)."""
+    asked = wrapper._get_cursor_search_paths()
+    path = ", ".join(f'"{part}"' for part in asked)
+    wrapper.search_path_set_schemas = asked  # set here, so the cursor need not
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SET search_path = {path}; SELECT current_schema(), current_setting('search_path')"
+            )
+            cursor.nextset()
+            current, path = cursor.fetchone()
+    except BaseException:
+        wrapper.search_path_set_schemas = None
+        raise
     if [part.strip().strip('"') for part in path.split(",")] != expected:
         raise SchemaError("The search path is not the one that was asked for.")
     if current != name:

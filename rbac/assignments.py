@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +24,11 @@ def set_roles(
     *,
     actor: Actor,
     reason: str = "",
+    expecting: Callable[[list[str]], None] | None = None,
 ) -> list[str]:
     """Replaces the whole set of a member's roles; bites with their next request.
 
+    `expecting` gets the sorted ids as they are, locked, and may refuse them (If-Match).
     Raises Problem 404 `not_found` for nobody of the organisation; 400 `unknown_role`,
     `owner_role_immutable`; 403 `self_modification_denied`, `escalation_denied`; and what `attempt`
     raises.
@@ -36,8 +38,10 @@ def set_roles(
         organisation, actor=actor, names=ASSIGN, subject=subject, reason=reason
     ) as standing:
         member = _member(organisation, user_id)
-        tree = Tree.load()
-        before, after = frozenset(changes.roles_held(user_id)), frozenset(role_ids)
+        tree, held = Tree.load(), changes.roles_held(user_id)
+        if expecting is not None:
+            expecting(held)
+        before, after = frozenset(held), frozenset(role_ids)
         if unknown := sorted(after - frozenset(tree.nodes)):
             raise Problem(400, "unknown_role", f"There is no role {', '.join(unknown)[:200]}.")
         escalation.may_assign(standing, tree, user_id, before, after)

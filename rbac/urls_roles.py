@@ -1,0 +1,17 @@
+"""Roles and who has them, on an organisation's host."""
+
+from django.urls import path
+
+from rbac import api_assignments, api_roles
+
+urlpatterns = [
+    path("api/admin/roles", api_roles.RolesView.as_view()),
+    path("api/admin/roles/<str:role_id>", api_roles.RoleView.as_view()),
+    path("api/admin/users", api_assignments.UsersView.as_view()),
+    path("api/admin/users/<str:username>", api_assignments.UserView.as_view()),
+    path("api/admin/users/<str:username>/permissions", api_assignments.PermissionsView.as_view()),
+    path("api/admin/users/<str:username>/effective", api_assignments.EffectiveView.as_view()),
+    path("api/admin/users/<str:username>/roles", api_assignments.UserRolesView.as_view()),
+    path("api/admin/rbac/integrity", api_roles.IntegrityView.as_view()),
+    path("api/admin/rbac/changelog", api_roles.ChangelogView.as_view()),
+]

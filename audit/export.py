@@ -10,6 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -58,30 +59,34 @@ def seals_of(events: Iterable[int]) -> dict[int, Batch]:
     return {event: batches[number] for event, number in places.items() if number in batches}
 
 
-def records(rows: QuerySet[Event], show: Show, *, check: bool = False) -> Iterator[Record]:
+def records(
+    rows: QuerySet[Event],
+    show: Show,
+    *,
+    check: bool = False,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[Record]:
     """`rows`, newest first, each as `show(event, its seal or None)` makes it.
 
-    With `check` each record gets `verified`: true, false, or null while it is not sealed.
+    With `check` each record gets `verified`: true, false, or null while it is not sealed. Each page
+    of rows is read within `guard()`. Pages go by id, without OFFSET.
     """
     checked: dict[int, list[verify.Finding]] = {}
-    for page in pages(rows):
-        seals = seals_of(event.pk for event in page)
-        for event in page:
-            record = dict(show(event, seals.get(event.pk)))
-            if check:
-                record["verified"] = _verdict(event.pk, seals.get(event.pk), checked)
-            yield record
-
-
-def pages(rows: QuerySet[Event]) -> Iterator[list[Event]]:
-    """By id, newest first, without OFFSET; what is recorded meanwhile is not in it."""
     below: int | None = None
     while True:
         part = rows if below is None else rows.filter(pk__lt=below)
-        page = list(part.order_by("-id")[:PAGE])
+        made = []
+        with guard():
+            page = list(part.order_by("-id")[:PAGE])
+            seals = seals_of(event.pk for event in page)
+            for event in page:
+                record = dict(show(event, seals.get(event.pk)))
+                if check:
+                    record["verified"] = _verdict(event.pk, seals.get(event.pk), checked)
+                made.append(record)
         if not page:
             return
-        yield page
+        yield from made
         below = page[-1].pk
 
 

@@ -17,7 +17,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from audit.actors import Actor
-from tenants import bodies, giving, member_invitations, membership, ownership, recent
+from tenants import (
+    bodies,
+    giving,
+    member_invitations,
+    membership,
+    ownership,
+    recent,
+    sso_people,
+)
 from tenants.door import Knock, Refused, requires, tenant_page
 from tenants.models import MemberInvitation, MemberRole, Membership, User
 from tenants.problems import Problem
@@ -166,10 +174,13 @@ def _page(
     organisation = knock.known_organisation
     may_change = knock.may("admin", "users")
     people = organisation.memberships.select_related("user").order_by("added_at", "pk")
+    page = Paginator(people, PER_PAGE).get_page(request.GET.get("page"))
+    claims = sso_people.claimed(organisation, [each.user_id for each in page])
     context = {
         "organisation": organisation,
         "me": knock.known_membership,
-        "people": Paginator(people, PER_PAGE).get_page(request.GET.get("page")),
+        "people": page,
+        "rows": [(each, claims.get(each.user_id)) for each in page],
         "invitations": list(member_invitations.of_organisation(organisation)),
         "may_change": may_change,
         "givable": giving.givable(knock) if may_change else [],

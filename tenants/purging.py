@@ -18,9 +18,12 @@ from tenants.models import (
     Domain,
     Invitation,
     Link,
+    MemberInvitation,
     Membership,
     Organisation,
     OutboxMail,
+    SsoIdentity,
+    SsoProvider,
     State,
     StepRecord,
     User,
@@ -71,7 +74,7 @@ def finish(*, organisation: Organisation, actor: Actor, reason: str = "") -> Org
             effect.purge(organisation)
         people = _only_here(organisation)
         sessions.end(users=[user.pk for user in people], hosts=[organisation.instance_host])
-        for model in (Link, Membership, StepRecord):
+        for model in (Link, Membership, MemberInvitation, SsoIdentity, SsoProvider, StepRecord):
             model._default_manager.filter(organisation=organisation).delete()
         Domain.objects.filter(tenant=organisation).delete()
         jobs.forget(organisation=str(organisation.pk))

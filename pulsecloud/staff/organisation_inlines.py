@@ -11,7 +11,7 @@ from billing.models import Lease, RefreshToken
 from pulsecloud.staff import badges
 from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.words import ago, code, link
-from tenants.models import Membership, StepRecord, StepStatus
+from tenants.models import MemberInvitation, Membership, StepRecord, StepStatus
 
 
 class StepInline(StaffInline):
@@ -49,6 +49,30 @@ class MembershipInline(StaffInline):
     @admin.display(description="since")
     def since(self, membership: Membership) -> str:
         return ago(membership.added_at)
+
+
+class MemberInvitationInline(StaffInline):
+    """Invitations that nobody has answered; their links are stored nowhere."""
+
+    model = MemberInvitation
+    verbose_name_plural = "open invitations to join"
+    fields = readonly_fields = ("email", "role", "inviter", "sent", "sends", "expires")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MemberInvitation]:
+        open_ones = super().get_queryset(request).select_related("invited_by")
+        return open_ones.filter(accepted_at=None, declined_at=None, revoked_at=None)
+
+    @admin.display(description="invited by")
+    def inviter(self, invitation: MemberInvitation) -> str:
+        return str(invitation.invited_by or "")
+
+    @admin.display(description="sent")
+    def sent(self, invitation: MemberInvitation) -> str:
+        return ago(invitation.sent_at)
+
+    @admin.display(description="expires")
+    def expires(self, invitation: MemberInvitation) -> str:
+        return ago(invitation.expires_at)
 
 
 class LeaseInline(StaffInline):

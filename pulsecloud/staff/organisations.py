@@ -17,6 +17,7 @@ from billing import plans
 from pulsecloud.staff import badges, filters, last_proof, organisation_verbs
 from pulsecloud.staff.organisation_inlines import (
     LeaseInline,
+    MemberInvitationInline,
     MembershipInline,
     RefreshTokenInline,
     StepInline,
@@ -46,7 +47,7 @@ class OrganisationAdmin(TokensOnPage):
     list_before_template = "staff/last_proof.html"
     change_form_after_template = "staff/organisation_events.html"
     verbs = organisation_verbs.ALL
-    inlines = (StepInline, MembershipInline, LeaseInline)
+    inlines = (StepInline, MembershipInline, MemberInvitationInline, LeaseInline)
     fieldsets = (
         (
             None,

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
-from tenants import member_invitations, membership
+from tenants import lifecycle, member_invitations, membership
 from tenants.links import digest
 from tenants.models import MemberInvitation, Organisation, OutboxMail, State
 from tenants.problems import Problem
+from tenants.residue import residue
 from tests.factories import add_member, make_organisation, make_user, owner_of, unique
 from tests.members.people import invite, mailed_token, role_of
 
@@ -125,27 +126,26 @@ def test_inviting_again_renews_and_changes_the_role() -> None:
 
 def test_the_pause_and_the_hourly_limits(settings: LazySettings) -> None:
     organisation = make_organisation()
-    owner = owner_of(organisation)
-    actor = Actor.person(owner)
+    actor = Actor.person(owner_of(organisation))
     invitation, _ = invite(organisation)
     resend = member_invitations.resend
     assert refused(resend, invitation=invitation, actor=actor) == (429, "sent_recently")
     for _ in range(2):
         invitation = resend(invitation=waited(invitation), actor=actor)
     # The third mail was the last of this hour, whoever else invites.
-    named = {"email": invitation.email, "role": "viewer"}
     assert refused(resend, invitation=waited(invitation), actor=actor) == (429, "too_many_mails")
     other = make_organisation()
-    by_other = {"organisation": other, "actor": actor, "by": owner_of(other)}
-    assert refused(member_invitations.invite, **named, **by_other) == (429, "too_many_mails")
+    with pytest.raises(Problem) as caught:
+        invite(other, invitation.email)
+    assert caught.value.code == "too_many_mails"
 
     settings.MEMBER_INVITATIONS_PER_HOUR = 2
     lively = make_organisation()
-    mine = {"organisation": lively, "role": "viewer", "actor": actor, "by": owner}
     for _ in range(2):
-        member_invitations.invite(email=f"{unique('guest')}@example.test", **mine)
-    over = refused(member_invitations.invite, email=f"{unique('guest')}@example.test", **mine)
-    assert over == (429, "too_many_invitations")
+        invite(lively)
+    with pytest.raises(Problem) as caught:
+        invite(lively)
+    assert caught.value.code == "too_many_invitations"
 
 
 def test_an_organisation_has_a_hundred_open_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +196,14 @@ def test_no_invitation_goes_out_without_an_address_of_ours(settings: LazySetting
     with pytest.raises(Problem) as caught:
         invite(organisation)
     assert (caught.value.status, caught.value.code) == (503, "public_url_missing")
+
+
+def test_goes_with_a_purged_organisation() -> None:
+    organisation = make_organisation(canary=True)
+    invite(organisation)
+    lifecycle.purge(organisation=organisation, actor=Actor.system("test"), reason="drill")
+    assert not MemberInvitation.objects.filter(organisation=organisation).exists()
+    assert residue(organisation.pk) == []
 
 
 def test_everything_is_audited() -> None:

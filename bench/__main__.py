@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 
-MEASURES = ("schemas", "relay", "reachable", "runtime_memory")
+MEASURES = ("schemas", "authoriser", "relay", "reachable", "runtime_memory")
 
 
 def main() -> None:

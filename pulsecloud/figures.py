@@ -1,6 +1,6 @@
 """Figures about the whole platform, read in one round trip: for /metrics and the staff home page.
 
-Canaries are left out everywhere: they come and go with every proof.
+Canaries are left out, as they come and go with every proof, except where schemas are counted.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ SELECT 'job_wait', '', coalesce(extract(epoch FROM now() - min(due)), 0)
          WHERE j.status = 'todo' GROUP BY j.id) waiting
  WHERE due <= now()
 UNION ALL
+SELECT 'role_stores', '', count(*)
+  FROM tenants_organisation o JOIN pg_namespace n ON n.nspname = o.schema_name
+UNION ALL
 SELECT 'mail_failed', '', count(*)
   FROM tenants_outboxmail m WHERE m.sent_at IS NULL AND m.error <> ''
 """
@@ -65,7 +68,8 @@ class Figures:
     """Counts of organisations, except `phones` (channels), `jobs`, `job_wait` (seconds), `mail_failed`.
 
     `builtin` are active organisations that the built-in runtime serves; `connected` of them are
-    connected to the relay, as the runtime said within the last 45 s.
+    connected to the relay, as the runtime said within the last 45 s. `role_stores` are schemas of
+    organisations, canaries' among them.
     """
 
     organisations: dict[str, int]
@@ -77,6 +81,7 @@ class Figures:
     provisioned_today: int
     jobs: dict[str, int]
     job_wait: float
+    role_stores: int
     mail_failed: int
 
     @property
@@ -104,5 +109,6 @@ def read() -> Figures:
         provisioned_today=int(rows["provisioned_today"][""]),
         jobs={status: int(jobs.get(status, 0)) for status in ("todo", "doing", "failed")},
         job_wait=max(0.0, rows["job_wait"].get("", 0.0)),
+        role_stores=int(rows["role_stores"][""]),
         mail_failed=int(rows["mail_failed"][""]),
     )

@@ -19,6 +19,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 # Imported for its counters: a process that has counted nothing must know them all the same.
+import rbac.metrics  # noqa: F401
 import tenants.metrics  # noqa: F401
 from pulsecloud import figures, metric_files
 from tenants.models import ReadinessRecord
@@ -98,6 +99,11 @@ def _families(now: figures.Figures) -> Iterator[Metric]:
         "pulse_hosted_job_wait_seconds",
         "How long the oldest due job has been waiting for a worker.",
         now.job_wait,
+    )
+    yield _gauge(
+        "pulse_rbac_managers_active",
+        "Organisations that have their store of roles, canaries included.",
+        now.role_stores,
     )
     yield _gauge("pulse_hosted_mail_failed", "Mails that could not be sent.", now.mail_failed)
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from rbac import tokens
+from rbac import changes, tokens
 from tenants.models import Organisation, State
 from tenants.schemas import SchemaError, in_schema
 
@@ -29,6 +29,15 @@ def forget_tokens(timestamp: int) -> None:
     gone = everywhere(lambda: tokens.forget(ended_before=before))
     if gone:
         log.info("ended tokens forgotten", count=gone)
+
+
+@app.periodic(cron="11 3 * * *")
+@app.task(name="rbac.tasks.forget_changes", queueing_lock="forget_changes")
+def forget_changes(timestamp: int) -> None:
+    """Once a day: the change log of roles is kept for 90 days (H10); the audit trail stays."""
+    gone = everywhere(changes.prune)
+    if gone:
+        log.info("old changes of roles forgotten", count=gone)
 
 
 def everywhere(work: Callable[[], int]) -> int:

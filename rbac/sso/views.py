@@ -128,10 +128,10 @@ def _closed(request: HttpRequest, *, returning: bool = False) -> HttpResponse | 
         return _answer(door.plain_not_found())
     on = organisation is not None and organisation.state in _SHOWN_IN
     if organisation is None or not on or not sso_people.is_on(organisation):
-        if returning and organisation is not None and _is_member(request, organisation):
-            return None
-        label = getattr(request, "organisation_label", None) or ""
-        return _answer(HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/"))
+        tests_it = returning and organisation is not None and _is_member(request, organisation)
+        if not tests_it:
+            label = getattr(request, "organisation_label", None) or ""
+            return _answer(HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/"))
     try:
         door.check_organisation(request, capability="sso")
     except door.Refused as refused:

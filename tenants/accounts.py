@@ -45,7 +45,7 @@ def find_or_create_proved(email: str) -> User:
     lock_mailbox(email)
     user = find(email)
     if user is None:
-        user = User(email=email.strip())
+        user = User(email=User.objects.clean_email(email))
         user.set_unusable_password()
     if user.email_verified_at is None:
         user.email_verified_at = timezone.now()

@@ -33,7 +33,8 @@ class UserManager(BaseUserManager["User"]):
 
     @staticmethod
     def clean_email(email: str | None) -> str | None:
-        return email.strip() or None if email else None
+        """In lower case, as whoever signs in is looked up by."""
+        return email.strip().lower() or None if email else None
 
 
 class User(AbstractBaseUser, PermissionsMixin):

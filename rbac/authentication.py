@@ -44,6 +44,10 @@ def _by_token(knock: Knock, secret: str) -> None:
         seat = seat_of(organisation, token.user)
     if seat is None or not seat.user.is_active:
         raise unauthenticated()
+    if not knock.is_api and knock.request.method not in _SAFE:
+        # Pages act for the person who presses their buttons; programs have the API, its scopes and
+        # its own refusals.
+        raise Refused(403, "session_required", "This takes a signed-in person, not an API token.")
     knock.user, knock.token, knock.membership = seat.user, token, seat
 
 

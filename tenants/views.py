@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tenants import (
     accounts,
@@ -38,6 +38,7 @@ STEP_TITLES = {
 }
 
 
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """What the product is, or the organisations of whoever is signed in."""
     organisations: Any = []

@@ -14,8 +14,7 @@ _OURS = ("tenants.request_limits.AddressLimitMiddleware", "tenants.hosts.HostMid
          "tenants.hosts.SessionHostMiddleware")  # fmt: skip
 MIDDLEWARE = [name for name in MIDDLEWARE if name not in _OURS]
 ROOT_URLCONF = "bench.plain_urls"
-ONE_SCHEMA = os.environ["BENCH_SCHEMA"]
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
-    "OPTIONS": {"options": f'-c search_path="{ONE_SCHEMA}",public'},
+    "OPTIONS": {"options": f'-c search_path="{os.environ["BENCH_SCHEMA"]}",public'},
 }

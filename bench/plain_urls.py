@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -33,7 +33,7 @@ class Token(BaseAuthentication):
 
 @lru_cache(maxsize=1)
 def _organisation() -> Organisation:
-    return Organisation.objects.get(schema_name=settings.ONE_SCHEMA)
+    return Organisation.objects.get(schema_name=os.environ["BENCH_SCHEMA"])
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +54,7 @@ def initial(self: Any, request: Request, *args: Any, **kwargs: Any) -> None:
     self.knock.decide = lambda action, resource: True
 
 
-door.TenantAPIView.dispatch = dispatch  # type: ignore[assignment]
+door.TenantAPIView.dispatch = dispatch  # type: ignore[method-assign]
 door.TenantAPIView.initial = initial  # type: ignore[method-assign]
 door.TenantAPIView.authentication_classes = [Token, SessionAuthentication]
 door.TenantAPIView.permission_classes = [IsAuthenticated]

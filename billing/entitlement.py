@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django.conf import settings
 from django.utils import timezone
 
 from billing import subscription
 from billing.models import BillingState
 from tenants.door import Knock, Refused, about_the_organisation
-from tenants.reads import Read
-
-_STATE = Read(
-    lambda organisation: BillingState.objects.filter(organisation=organisation),
-    organisation=UUID(int=1),
-)
 
 
 @about_the_organisation
@@ -25,7 +17,8 @@ def entitled(knock: Knock) -> None:
     Raises Refused: 402 `subscription_required` when nothing is paid and no trial runs, 402
     `license_required` when the plan lacks the capability. No billing state counts as not paid.
     """
-    billing = _STATE.first(organisation=knock.known_organisation.pk)
+    # Read with the organisation's row at the start of this very request.
+    billing: BillingState | None = getattr(knock.known_organisation, "billing", None)
     if billing is None or not subscription.is_live(billing, timezone.now()):
         raise Refused(
             402,

@@ -47,6 +47,7 @@ _BY_LABEL = Read(
     lambda label: (
         Organisation.objects.filter(label=label)
         .exclude(state__in=[State.DELETED, State.EXPIRED])
+        .select_related(*settings.READ_WITH_ORGANISATION)
         .order_by()
     ),
     label="label",

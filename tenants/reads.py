@@ -15,6 +15,8 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.db.models.query import get_related_populators
 
+from tenants.schemas import schema_told
+
 _Row = TypeVar("_Row", bound=Model)
 
 
@@ -63,8 +65,10 @@ class Read(Generic[_Row]):
         if built is None:
             built = self._built = self._build()
         parameters = [values[v.name] if isinstance(v, _Slot) else v for v in built.values]
-        with connection.cursor() as cursor:
-            cursor.execute(built.sql, parameters)
+        with schema_told() as tell, connection.cursor() as cursor:
+            cursor.execute(tell + built.sql, parameters)
+            if tell:
+                cursor.nextset()
             found = cursor.fetchall() if all_of_them else cursor.fetchmany(1)
         return [self._instance(built, list(row)) for row in found]
 
@@ -102,5 +106,6 @@ class Read(Generic[_Row]):
                 for position, (convert_each, expression) in converters.items()
                 for convert in convert_each
             ],
-            related=get_related_populators(info, compiler.select, "default"),
+            # The stubs are ahead of this Django.
+            related=get_related_populators(info, compiler.select, "default"),  # type: ignore[call-arg]
         )

@@ -71,6 +71,26 @@ def in_schema(organisation: Organisation) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def schema_told() -> Iterator[str]:
+    """The statement that tells PostgreSQL the current schema, to go before the next one in the
+    same round trip; empty when it knows. Open the cursor inside.
+
+    Both are one transaction: if the block fails, what was told may be undone, so it is told again.
+    """
+    wrapper = _wrapper()
+    if wrapper.search_path_set_schemas:
+        yield ""
+        return
+    asked = wrapper._get_cursor_search_paths()
+    wrapper.search_path_set_schemas = asked  # so that the cursor need not
+    try:
+        yield "SET search_path = {}; ".format(", ".join(f'"{part}"' for part in asked))
+    except BaseException:
+        wrapper.search_path_set_schemas = None
+        raise
+
+
 def schema_exists(name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [_checked(name)])
@@ -179,7 +199,7 @@ def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
         raise SchemaError("This connection is in another organisation's schema.")
     wrapper.set_schema(name, include_public=also_public)
     try:
-        _arrive(wrapper, name, [name, PUBLIC] if also_public else [name])
+        _arrive(name, [name, PUBLIC] if also_public else [name])
         yield
     finally:
         # Only Python state: it works on a lost connection too, and the next cursor sends it.
@@ -196,22 +216,14 @@ def _wrapper() -> Any:
     return connections["default"]
 
 
-def _arrive(wrapper: Any, name: str, expected: list[str]) -> None:
+def _arrive(name: str, expected: list[str]) -> None:
     """Sets the search path and looks where that led, in one round trip: a missing schema is
     skipped by PostgreSQL without a word (F06)."""
-    asked = wrapper._get_cursor_search_paths()
-    path = ", ".join(f'"{part}"' for part in asked)
-    wrapper.search_path_set_schemas = asked  # set here, so the cursor need not
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SET search_path = {path}; SELECT current_schema(), current_setting('search_path')"
-            )
+    with schema_told() as tell, connection.cursor() as cursor:
+        cursor.execute(tell + "SELECT current_schema(), current_setting('search_path')")
+        if tell:
             cursor.nextset()
-            current, path = cursor.fetchone()
-    except BaseException:
-        wrapper.search_path_set_schemas = None
-        raise
+        current, path = cursor.fetchone()
     if [part.strip().strip('"') for part in path.split(",")] != expected:
         raise SchemaError("The search path is not the one that was asked for.")
     if current != name:

@@ -46,6 +46,7 @@ def test_a_trial_ends_to_the_second() -> None:
     billing(subject, trial_ends_at=timezone.now() + timedelta(seconds=30))
     entitlement.entitled(knock(subject))
     BillingState.objects.update(trial_ends_at=timezone.now())
+    subject = Organisation.objects.get(pk=subject.pk)  # as the next request reads it
     with pytest.raises(Refused):
         entitlement.entitled(knock(subject))
 

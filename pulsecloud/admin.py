@@ -9,6 +9,7 @@ from pulsecloud.staff import (
     people,
     proofs,
     relay,
+    seals,
     trail,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "people",
     "proofs",
     "relay",
+    "seals",
     "trail",
 ]

@@ -34,13 +34,18 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200, or 503 with the facts that block: {"status", "blocking": [{"fact", "detail"}]}."""
+    """200, or 503 with the facts that block: {"status", "blocking": [{"fact", "detail"}]}.
+
+    `warnings` are of the same form; they need a person, and stop nobody.
+    """
     blocking = blocking_facts()
+    warnings = [] if blocking else warning_facts()
     return JsonResponse(
         {
             "status": "not ready" if blocking else "ready",
             "version": settings.VERSION,
             "blocking": [{"fact": fact, "detail": detail} for fact, detail in blocking],
+            "warnings": [{"fact": fact, "detail": detail} for fact, detail in warnings],
         },
         status=503 if blocking else 200,
     )
@@ -98,6 +103,26 @@ def blocking_facts() -> list[tuple[str, str]]:
         connection.close()
         facts.append(("database_unreachable", "The database does not answer."))
     return facts
+
+
+def warning_facts() -> list[tuple[str, str]]:
+    """What is wrong and keeps nobody from working: pairs of stable code and sentence."""
+    from audit import sealing  # models: this module is imported before applications are ready
+
+    try:
+        backlog = sealing.backlog()
+    except DatabaseError:
+        connection.close()
+        return []
+    if not backlog.stuck:
+        return []
+    return [
+        (
+            "audit_unsealed",
+            f"Audit events have been waiting to be sealed since {backlog.oldest:%Y-%m-%d %H:%M} "
+            "UTC. Run `manage.py audit seal`; it says why.",
+        )
+    ]
 
 
 def entitlement_key_configured() -> bool:

@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 # Imported for its counters: a process that has counted nothing must know them all the same.
 import rbac.metrics  # noqa: F401
 import tenants.metrics  # noqa: F401
+from audit import sealing
 from pulsecloud import figures, metric_files
 from tenants.models import ReadinessRecord
 
@@ -59,6 +60,7 @@ class _Gauges:
             return
         yield _gauge("pulse_hosted_database_up", "1 while the database answers.", 1)
         yield from _families(now)
+        yield from _trail(now.trail)
         yield from _proof(proof)
 
 
@@ -106,6 +108,27 @@ def _families(now: figures.Figures) -> Iterator[Metric]:
         now.role_stores,
     )
     yield _gauge("pulse_hosted_mail_failed", "Mails that could not be sent.", now.mail_failed)
+
+
+def _trail(backlog: sealing.Backlog) -> Iterator[Metric]:
+    """`last_sealed` is absent until the first seal."""
+    now = timezone.now()
+    yield _gauge(
+        "pulsecloud_audit_unsealed_events",
+        f"Audit events that wait to be sealed; {sealing.COUNTED} stands for more.",
+        backlog.unsealed,
+    )
+    yield _gauge(
+        "pulsecloud_audit_unsealed_seconds",
+        "How long the oldest of them has been waiting.",
+        (now - backlog.oldest).total_seconds() if backlog.oldest else 0.0,
+    )
+    if backlog.last_sealed_at is not None:
+        yield _gauge(
+            "pulsecloud_audit_last_sealed_seconds",
+            "Seconds since the last seal; grows while nothing happens, too.",
+            (now - backlog.last_sealed_at).total_seconds(),
+        )
 
 
 def _proof(record: ReadinessRecord | None) -> Iterator[Metric]:

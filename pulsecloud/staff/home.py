@@ -106,6 +106,9 @@ def _notices(now: Figures, proof: ReadinessRecord | None) -> Iterator[Notice]:
     if now.mail_failed:
         yield Notice("warn", f"{_many(now.mail_failed, 'mail')} could not be sent.",
                      _list("tenants_outboxmail", sent="failed"))  # fmt: skip
+    if now.trail.stuck:
+        yield Notice("bad", "Audit events are not being sealed. Run `manage.py audit seal`; it says "
+                     "why.", _list("audit_batch"))  # fmt: skip
     if proof is not None and not proof.passed:
         address = reverse("admin:tenants_readinessrecord_change", args=[proof.pk])
         yield Notice("bad", f"The last proof was blocked: {last_proof.summary(proof)}", address)

@@ -110,6 +110,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Operation",
                 "items": [
                     _page("Audit trail", "history", "audit_event"),
+                    _page("Seals", "lock_clock", "audit_batch"),
                     _page("Jobs", "work_history", "procrastinate_procrastinatejob"),
                     _page("Outbox", "outbox", "tenants_outboxmail"),
                 ],

@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from audit import sealing
 from audit.actors import Actor
 from billing import keys, leases
 from pulsecloud.staff.base import StaffAdmin
@@ -23,6 +24,7 @@ from tests.factories import add_member
 
 ACTOR = Actor.system("test")
 LISTS = [
+    "audit_batch",
     "audit_event",
     "billing_billingstate",
     "billing_lease",
@@ -45,6 +47,7 @@ def a_row_of_everything() -> Organisation:
     mail.post(to="a@example.test", subject="Hello", body="http://localhost/x")
     keys.rotate(actor=ACTOR)
     job("failed")
+    sealing.seal()
     return organisation
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
@@ -148,10 +147,8 @@ def transfer(request: HttpRequest, knock: Knock) -> HttpResponse:
     """Picks the new owner; asks for a recent sign-in first."""
     if knock.known_membership.role != MemberRole.OWNER:
         raise Refused(403, "owner_required", "Only the owner can transfer ownership.")
+    recent.require(knock)
     organisation = knock.known_organisation
-    if not recent.is_recent(request):
-        back = quote(f"/o/{organisation.label}/?to=/people/transfer", safe="")
-        return HttpResponseRedirect(f"{settings.PUBLIC_URL}/accounts/reauthenticate/?next={back}")
     error = ""
     if request.method == "POST":
         try:

@@ -98,7 +98,7 @@ def test_the_owner_hands_over_and_leaves(product: Product, size: tuple[int, int]
         ann.page.wait_for_url(home)
         ann.follows("People")
         ann.page.get_by_text("Change", exact=False).first.click()
-        ann.page.get_by_label("Role", exact=True).first.select_option("admin")
+        ann.page.get_by_label(f"Role of {guest}").select_option("admin")
         ann.fits()
         ann.presses("Give this role")
         ann.sees("is admin now.")

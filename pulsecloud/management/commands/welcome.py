@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from audit import trail
 from audit.actors import Actor
 from rbac import tokens
 from relay import onboarding
@@ -116,6 +117,11 @@ def pairing_link(organisation: Organisation, secret: str) -> str:
 
 
 def sign_in_link(user: User, target: str) -> str:
+    trail.record(
+        action="sign_in_link_printed",
+        actor=Actor.system("manage.py welcome"),
+        subject=str(user.pk),
+    )
     token = links.mint(
         purpose=LinkPurpose.SIGN_IN,
         user=user,

@@ -69,6 +69,7 @@ class _Providers(TenantAPIView):
 class ProvidersView(_Providers):
     @extend_schema(
         operation_id="listSsoProviders",
+        summary="Identity providers",
         parameters=listed(ordering=_ORDERING, enabled="`true` or `false`."),
         responses=serializers.Provider(many=True),
         examples=[_MADE],
@@ -90,6 +91,7 @@ class ProvidersView(_Providers):
 
     @extend_schema(
         operation_id="createSsoProvider",
+        summary="Add an identity provider",
         description="400 `missing_id`, `invalid_id`, `validation_error`; 403 `escalation_denied`; "
         "409 `duplicate_id`, `too_many_providers`. With `enabled` the provider is asked first; when "
         "it does not answer, it is kept switched off: 400 `discovery_failed`.",
@@ -121,6 +123,7 @@ class ProvidersView(_Providers):
 class ProviderView(_Providers):
     @extend_schema(
         operation_id="getSsoProvider",
+        summary="One identity provider",
         parameters=[ETAG],
         responses=serializers.Provider,
         examples=[_MADE],
@@ -131,6 +134,7 @@ class ProviderView(_Providers):
 
     @extend_schema(
         operation_id="updateSsoProvider",
+        summary="Change an identity provider",
         description="What is left out stays as it is. Another issuer needs its own client secret and "
         "switches the provider off, unless `enabled` is sent along.",
         parameters=[IF_MATCH, ETAG],
@@ -160,6 +164,7 @@ class ProviderView(_Providers):
 
     @extend_schema(
         operation_id="deleteSsoProvider",
+        summary="Remove an identity provider",
         description="Its people stay members. 409 `last_provider_required` while single sign-on is "
         "required and this is the only way in.",
         parameters=[IF_MATCH],
@@ -178,6 +183,7 @@ class ProviderView(_Providers):
 class ProviderTestView(_Providers):
     @extend_schema(
         operation_id="testSsoProvider",
+        summary="Ask the provider for its discovery document",
         description="Asks the provider what it says of itself, now: 400 `discovery_failed` with the "
         "reason. Signing in as a test takes a browser: the provider's page in the settings.",
         request=None,
@@ -237,6 +243,7 @@ class ProviderTestView(_Providers):
 class MappingsView(_Providers):
     @extend_schema(
         operation_id="getSsoMappings",
+        summary="Which group gives which role",
         parameters=[ETAG],
         responses=serializers.Mappings,
         examples=[OpenApiExample("Two", value=serializers.EXAMPLE_MAPPINGS, response_only=True)],
@@ -247,6 +254,7 @@ class MappingsView(_Providers):
 
     @extend_schema(
         operation_id="setSsoMappings",
+        summary="Replace the group mappings",
         description="Replaces the whole mapping. While any group is mapped, the roles of a person's "
         "groups replace theirs at every sign-in, and no match clears them. 400 `validation_error`; "
         "403 `escalation_denied` for a role with more than the caller has.",

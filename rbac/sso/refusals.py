@@ -8,7 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Reason:
-    """`status` of the page, and what it says; `again` when trying again may help."""
+    """`status` of the page, and what it says; `again` when trying again may help.
+
+    A provider that fails is no failure of ours: 424 (RFC 4918), which no alarm counts as one.
+    """
 
     status: int
     title: str
@@ -33,7 +36,7 @@ REASONS: Final[dict[str, Reason]] = {
         429, "Too many sign-ins", "Many came from your network just now. Try again in a minute."
     ),
     "provider_unavailable": Reason(
-        502,
+        424,
         "Your identity provider does not answer",
         "It could not be asked where to send you. Try again soon; the organisation's owner can "
         "still sign in with their own password.",
@@ -53,21 +56,21 @@ REASONS: Final[dict[str, Reason]] = {
         403, "Your identity provider did not let you in", "It sent you back without signing you in."
     ),
     "exchange_failed": Reason(
-        502,
+        424,
         "Your identity provider did not confirm the sign-in",
         "We asked it who you are and got no usable answer. Try again; if it stays so, the "
         "organisation's administrator should look at the client id and secret.",
     ),
-    "missing_id_token": Reason(502, _BROKEN, "It did not say who you are (no ID token)."),
-    "invalid_id_token": Reason(502, _BROKEN, "Its ID token is not signed by it, or is malformed."),
+    "missing_id_token": Reason(400, _BROKEN, "It did not say who you are (no ID token)."),
+    "invalid_id_token": Reason(400, _BROKEN, "Its ID token is not signed by it, or is malformed."),
     "invalid_signature_alg": Reason(
-        502, _BROKEN, "Its ID token is signed in a way that is not accepted."
+        400, _BROKEN, "Its ID token is signed in a way that is not accepted."
     ),
-    "issuer_mismatch": Reason(502, _BROKEN, "The answer comes from another issuer."),
-    "audience_mismatch": Reason(502, _BROKEN, "The answer was made for another application."),
-    "token_expired": Reason(502, _BROKEN, "The answer has expired; a clock may be wrong."),
-    "nonce_mismatch": Reason(502, _BROKEN, "The answer belongs to another sign-in."),
-    "missing_subject": Reason(502, _BROKEN, "It does not say who you are (no subject)."),
+    "issuer_mismatch": Reason(400, _BROKEN, "The answer comes from another issuer."),
+    "audience_mismatch": Reason(400, _BROKEN, "The answer was made for another application."),
+    "token_expired": Reason(400, _BROKEN, "The answer has expired; a clock may be wrong."),
+    "nonce_mismatch": Reason(400, _BROKEN, "The answer belongs to another sign-in."),
+    "missing_subject": Reason(400, _BROKEN, "It does not say who you are (no subject)."),
     "email_restricted": Reason(
         403,
         _KEPT_OUT,

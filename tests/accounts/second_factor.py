@@ -31,7 +31,7 @@ def turn_on(user: User) -> App:
     """As a person does it: signed in, on the page, with the app's first code."""
     visitor = Visitor().sign_in(user)
     page = visitor.get("/accounts/2fa/totp/activate/")
-    found = re.search(r'readonly value="([A-Z2-7]{32})"', page.content.decode())
+    found = re.search(r'aria-label="Key">([A-Z2-7]{32})<', page.content.decode())
     assert found, page.content.decode()
     app = App(found[1])
     answer = visitor.post("/accounts/2fa/totp/activate/", {"code": app.code()})

@@ -64,8 +64,8 @@ def test_works() -> None:
     enter(phone, organisation)
     page = here.get(PATH).content.decode()
     assert page.index("Firefox on Linux") < page.index("Safari on iPhone")
-    assert "From 192.0.2.1" in page
-    assert "From 2001:db8::7" in page
+    assert "from 192.0.2.1" in page
+    assert "from 2001:db8::7" in page
     assert f"Opened {organisation.instance_host}" in page
     assert page.count("This browser") == 1
     assert field(here.get(PATH), "session") == reference(phone)

@@ -128,7 +128,9 @@ def _closed(request: HttpRequest, *, returning: bool = False) -> HttpResponse | 
         return _answer(door.plain_not_found())
     on = organisation is not None and organisation.state in _SHOWN_IN
     if organisation is None or not on or not sso_people.is_on(organisation):
-        tests_it = returning and organisation is not None and _is_member(request, organisation)
+        # Asked for first: whether the session was looked at shows in the answer's Vary header.
+        signed_in = returning and request.user.is_authenticated
+        tests_it = signed_in and organisation is not None and _is_member(request, organisation)
         if not tests_it:
             label = getattr(request, "organisation_label", None) or ""
             return _answer(HttpResponseRedirect(f"{settings.PUBLIC_URL}/o/{label}/"))
@@ -142,8 +144,7 @@ def _closed(request: HttpRequest, *, returning: bool = False) -> HttpResponse | 
 
 
 def _is_member(request: HttpRequest, organisation: Organisation) -> bool:
-    user = request.user
-    return user.is_authenticated and organisation.memberships.filter(user=user.pk).exists()
+    return organisation.memberships.filter(user=request.user.pk).exists()
 
 
 def _count(request: HttpRequest, scope: str) -> None:

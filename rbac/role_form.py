@@ -44,7 +44,9 @@ class RoleForm:
     seen: str = ""  # tag of the role that the form was filled from
     error: str = ""
 
-    actions = tuple((action, f"{action}: {_WORDS[action]} …") for action in ACTIONS)
+    actions = tuple(
+        (action, "admin (any action)" if action == "admin" else action) for action in ACTIONS
+    )
     resources = RESOURCES
 
     @classmethod

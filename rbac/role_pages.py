@@ -193,7 +193,7 @@ def _person_page(
     context: dict[str, Any] = {
         "organisation": organisation,
         "member": member,
-        "name": record.get("email") or record.get("displayName") or record["username"],
+        "name": record.get("displayName") or record.get("email") or record["username"],
         "me": me,
         "is_owner": member.role == MemberRole.OWNER,
         "may_give": knock.may("admin", "users") and not me,

@@ -120,10 +120,13 @@ def forget_retired() -> int:
     """Deletes keys whose last lease ran out; returns how many. The worker calls it hourly."""
     with transaction.atomic():
         _lock()
-        gone, _ = SigningKey.objects.filter(retires_at__lte=timezone.now()).delete()
+        gone = list(SigningKey.objects.filter(retires_at__lte=timezone.now()))
+        for key in gone:
+            _record("signing_key_forgotten", key, None)
         if gone:
+            SigningKey.objects.filter(pk__in=[key.pk for key in gone]).delete()
             _publish()
-    return gone
+    return len(gone)
 
 
 def private_key(key: SigningKey) -> Ed25519PrivateKey:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from audit import trail
+from audit.actors import Actor
 from billing import leases, plans
 from billing.models import BillingState, Lease, Subscription
 from tenants.models import Organisation
@@ -26,7 +28,7 @@ class TrialStep:
 
     def do(self, organisation: Organisation) -> None:
         now = timezone.now().replace(microsecond=0)
-        BillingState.objects.get_or_create(
+        billing, made = BillingState.objects.get_or_create(
             organisation=organisation,
             defaults={
                 "subscription_state": Subscription.TRIAL,
@@ -36,6 +38,14 @@ class TrialStep:
                 "trial_ends_at": now + timedelta(days=settings.TRIAL_DAYS),
             },
         )
+        if made:
+            trail.record(
+                action="trial_started",
+                actor=Actor.system("provisioning"),
+                organisation=organisation.pk,
+                subject=organisation.label,
+                after={"plan": billing.plan_version, "ends_at": billing.trial_ends_at},
+            )
         allow_requests(organisation)
 
     def undo(self, organisation: Organisation) -> None:

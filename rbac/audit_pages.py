@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,8 +21,10 @@ from rbac import audit_query, audit_shown
 from rbac.audit_api import verdict
 from rbac.audit_words import title
 from tenants.door import Knock, Refused, requires, tenant_page
+from tenants.models import User
 
 PER_PAGE: Final = 50
+_PERSON: Final = re.compile(r"user ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _FIELDS: Final = ("event", "user", "outcome", "from", "to")
 
 
@@ -66,7 +70,7 @@ def events(request: HttpRequest, knock: Knock) -> HttpResponse:
         names.append(wanted.event)
     context = {
         "organisation": organisation,
-        "rows": [row_of(event, seals.get(event.pk)) for event in page],
+        "rows": rows_of(page, seals),
         "names": sorted(((name, title(name)) for name in names), key=lambda each: each[1]),
         "typed": typed | {"from_": typed["from"]},
         "filtered": bool(asked),
@@ -91,7 +95,7 @@ def event(request: HttpRequest, knock: Knock, event_id: UUID) -> HttpResponse:
         seal = export.seals_of([found.pk]).get(found.pk)
     context = {
         "organisation": organisation,
-        "row": row_of(found, seal),
+        "row": rows_of([found], {found.pk: seal} if seal else {})[0],
         "seal": seal,
         "available": available,
         "verified": verified,
@@ -100,7 +104,14 @@ def event(request: HttpRequest, knock: Knock, event_id: UUID) -> HttpResponse:
     return render(request, "rbac/audit_event.html", context)
 
 
-def row_of(event: Event, seal: Batch | None) -> Row:
+def rows_of(page: Sequence[Event], seals: Mapping[int, Batch]) -> list[Row]:
+    """Subjects that are people are shown by name; verbs write `user <id>`."""
+    ids = [match[1] for event in page if (match := _PERSON.fullmatch(event.subject))]
+    names = {f"user {person.pk}": str(person) for person in User.objects.filter(pk__in=ids)}
+    return [_row(event, seals.get(event.pk), names) for event in page]
+
+
+def _row(event: Event, seal: Batch | None, names: Mapping[str, str]) -> Row:
     address, path = audit_shown.from_where(event)
     return Row(
         id=event.uuid,
@@ -109,7 +120,7 @@ def row_of(event: Event, seal: Batch | None) -> Row:
         name=event.action,
         user=audit_shown.user_of(event),
         success=event.success,
-        subject=event.subject,
+        subject=names.get(event.subject, event.subject),
         reason=event.reason,
         changes=_changes(event.before, event.after),
         address=address,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
+from audit import trail
+from audit.actors import Actor
 from rbac import tokens
 from rbac.models import ApiToken
+from tenants import limits
 from tenants.door import Knock, Refused, seat_of, unauthenticated
 from tenants.models import Organisation, User
 from tenants.schemas import SchemaMissing, in_schema
 
+CSRF_NOTED: Final = 20  # failures of one person that an hour's trail shows
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
@@ -66,11 +72,10 @@ def _find(organisation: Organisation, secret: str) -> ApiToken | None:
 def _by_session(knock: Knock) -> None:
     # The session is read also where there is no organisation: that sets Vary, which callers see.
     user = getattr(knock.request, "user", None)
-    pk = user.pk if isinstance(user, User) and user.is_active else None  # user is lazy
-    if pk is None or knock.organisation is None:
+    if not isinstance(user, User) or not user.is_active or knock.organisation is None:
         raise unauthenticated()
     if knock.is_api and knock.request.method not in _SAFE:
-        _enforce_csrf(knock.request)
+        _enforce_csrf(knock.request, knock.organisation, user)
     knock.user = user
 
 
@@ -78,9 +83,20 @@ def _answer(_request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-def _enforce_csrf(request: HttpRequest) -> None:
-    """Only session callers carry credentials that a browser sends by itself (section 1.3)."""
+def _enforce_csrf(request: HttpRequest, organisation: Organisation, user: User) -> None:
+    """Only session callers carry credentials that a browser sends by itself (section 1.3).
+
+    A failure is audited; not every one of many, or another site could fill the trail.
+    """
     check = CSRFCheck(_answer)
     check.process_request(request)
     if check.process_view(request, _answer, (), {}) is not None:
+        if limits.allow("csrf-failure", str(user.pk), limit=CSRF_NOTED, seconds=3600):
+            trail.record(
+                action="csrf_failure",
+                actor=Actor.person(user),
+                organisation=organisation.pk,
+                subject=request.method or "",
+                success=False,
+            )
         raise Refused(403, "csrf_failure", "The CSRF token is missing or wrong.")

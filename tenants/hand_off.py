@@ -91,14 +91,13 @@ def receive(request: HttpRequest) -> HttpResponse:
         accounts.start_session(request, link.user)
     except (links.LinkRefused, accounts.SignInRefused):
         return _refused(request)
-    if link.organisation.sso_required:
-        trail.record(
-            action="sso_break_glass",
-            actor=Actor.person(link.user),
-            organisation=link.organisation.pk,
-            subject=f"organisation {link.organisation.label}",
-            address=limits.address_of(request) or None,
-        )
+    trail.record(
+        action="sso_break_glass" if link.organisation.sso_required else "org_entered",
+        actor=Actor.person(link.user),
+        organisation=link.organisation.pk,
+        subject=f"organisation {link.organisation.label}",
+        address=limits.address_of(request) or None,
+    )
     carried = json.loads(link.target)
     request.session[sessions.BASE_KEY] = carried["session"]
     # Being handed over proves nothing anew: what counts is when the base domain was told last.

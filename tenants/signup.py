@@ -121,7 +121,11 @@ def request_organisation(
             actor=Actor.anonymous(),
             organisation=organisation.pk,
             subject=organisation.label,
-            after={"email": email, "canary": canary},
+            after={
+                "email": email,
+                "canary": canary,
+                "invitation_id": invitation.pk if invitation else None,
+            },
             address=address or None,
         )
         transaction.on_commit(metrics.signed_up)

@@ -54,7 +54,7 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=1000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Kept in the audit trail.",
+        help_text="Kept in the audit trail, which the organisation that it is about can read.",
     )
 
     def __init__(self, *args: Any, needed: bool, **options: Any) -> None:

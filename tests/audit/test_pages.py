@@ -73,6 +73,14 @@ def test_filters_and_keeps_what_was_typed(organisation: Organisation, page: Any)
     assert "/api/audit/export?format=csv&amp;success=false" in text.replace("&amp;amp;", "&amp;")
 
 
+def test_people_are_called_by_name(organisation: Organisation, page: Any) -> None:
+    person = add_member(organisation, MemberRole.VIEWER)
+    write(organisation, f"user {person.pk}", action="member_removed")
+    text = page(event="member_removed")
+    assert "Person removed" in text
+    assert f'<p class="small muted">{person.email}</p>' in text
+
+
 def test_nothing_found_and_the_way_back(page: Any) -> None:
     text = page(event="no_such_thing")
     assert "No such event" in text

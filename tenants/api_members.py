@@ -96,7 +96,8 @@ class MembersView(OrganisationRoute):
     def post(self, request: Request, organisation_id: str) -> Response:
         body = self.body()
         who = _who(body)
-        role = body.get("role") or MemberRole.VIEWER.value
+        role = body.get("role", "")
+        role = MemberRole.VIEWER.value if role in (None, "") else role
         if role not in MemberRole.values:
             raise Problem(400, "invalid_role", f"role must be one of {', '.join(MemberRole)}.")
         member = self._member(who)

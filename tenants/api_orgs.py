@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -44,6 +45,13 @@ class OrganisationRoute(TenantAPIView):
             raise Problem(
                 403, "session_required", "This takes a signed-in person, not an API token."
             )
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
+        """Says when to come back, as the body does in `retryAfter` (seconds)."""
+        answer = super().handle_exception(exc)
+        if isinstance(exc, Problem) and "retryAfter" in exc.extra:
+            answer["Retry-After"] = str(exc.extra["retryAfter"])
+        return answer
 
     def told(self, organisation: Organisation) -> dict[str, Any]:
         """The organisation, as far as the caller may see it."""

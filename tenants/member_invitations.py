@@ -215,7 +215,10 @@ def _may_mail(invitation: MemberInvitation) -> bool:
 def _sent_recently() -> Problem:
     minutes = int(PAUSE.total_seconds() // 60)
     return Problem(
-        429, "sent_recently", f"It was sent less than {minutes} minutes ago. Wait a little."
+        429,
+        "sent_recently",
+        f"It was sent less than {minutes} minutes ago. Wait a little.",
+        retryAfter=minutes * 60,
     )
 
 
@@ -233,6 +236,7 @@ def _count(organisation: Organisation, email: str) -> None:
             429,
             "too_many_invitations",
             f"An organisation can send {per_hour} invitations in an hour. Try again later.",
+            retryAfter=3600,
         )
     if email and not limits.allow(
         "member-invitation-mail", email, limit=MAILS_PER_MAILBOX_PER_HOUR, seconds=3600
@@ -241,6 +245,7 @@ def _count(organisation: Organisation, email: str) -> None:
             429,
             "too_many_mails",
             "That mailbox got several invitations within the hour. Try again later.",
+            retryAfter=3600,
         )
 
 

@@ -183,6 +183,7 @@ def test_an_invitation_is_answered_the_same_with_and_without_an_account() -> Non
         ({"email": "ann@example.test", "role": "member"}, "invalid_role"),
         ({"email": "ann@example.test", "role": "root"}, "invalid_role"),
         ({"email": "ann@example.test", "role": ["admin"]}, "invalid_role"),
+        ({"email": "ann@example.test", "role": False}, "invalid_role"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )
@@ -331,7 +332,9 @@ def test_invitations_are_listed_sent_again_and_revoked() -> None:
     assert [i["id"] for i in listed.json()] == [str(second.pk), str(first.pk)]
     assert listed["X-Total-Count"] == "2"
     assert len(call("GET", f"{path}?role=editor").json()) == 1
-    assert told(call("POST", f"{path}/{first.pk}/resend")) == (429, "sent_recently")
+    soon = call("POST", f"{path}/{first.pk}/resend")
+    assert told(soon) == (429, "sent_recently")
+    assert soon["Retry-After"] == "300" and soon.json()["retryAfter"] == 300
     assert call("DELETE", f"{path}/{first.pk}").status_code == 204
     assert told(call("DELETE", f"{path}/{first.pk}")) == (404, "invitation_not_found")
     assert call("DELETE", f"{path}/{second.email}").status_code == 204  # the contract's {userId}

@@ -20,7 +20,7 @@ def test_works_with_organisations_that_have_no_schema(live_db: None) -> None:
     schemas.drop_schema(gone.schema_name)
     with connection.cursor() as cursor:
         cursor.execute(f'DELETE FROM "{living.schema_name}".django_migrations')
-        for table in ("apitoken", "assignment", "change", "permission", "role"):
+        for table in ("apitoken", "assignment", "change", "groupmapping", "permission", "role"):
             cursor.execute(f'DROP TABLE "{living.schema_name}".rbac_{table} CASCADE')
     said = StringIO()
     call_command("migrate", verbosity=0, stdout=said)

@@ -21,6 +21,7 @@ from tenants.states import ENDED
 
 # hosted-contract section 4.1
 LINK_MINUTES: Final = 15
+_LONGEST_PATH: Final = 300  # as Link.target
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
@@ -126,6 +127,11 @@ def has_second_factor(user: User) -> bool:
 
 
 def local_path(target: str) -> str:
-    """The target if it is a path of this host, else the landing page."""
-    fine = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+    """The target if it is a path of this host that a link can carry, else the landing page."""
+    fine = (
+        target.startswith("/")
+        and len(target) <= _LONGEST_PATH
+        and target.isprintable()
+        and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+    )
     return target if fine else "/"

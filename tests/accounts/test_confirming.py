@@ -202,3 +202,11 @@ def test_setting_up_two_factors_is_not_done_by_a_stale_session() -> None:
 
 def test_the_life_of_a_hand_off_is_not_the_life_of_a_proof() -> None:
     assert hand_off.LIFE.total_seconds() < recent.SECONDS == 300
+
+
+@pytest.mark.parametrize("target", ["/a\x00b", "/" + "x" * 400, "/\r\nSet-Cookie: a=b"])
+def test_what_a_link_cannot_carry_leads_to_the_start(target: str) -> None:
+    user = make_user()
+    visitor = signed_in(user, seconds_ago=3600)
+    assert visitor.post(ASK, {"next": target}).status_code == 200
+    assert visitor.post(link_mailed_to(user)).headers["Location"] == "/"

@@ -235,3 +235,22 @@ def test_the_app_agrees_with_the_standard() -> None:
     for at, code in ((59, "287082"), (1111111109, "081804"), (2000000000, "279037")):
         with patch("time.time", return_value=at):
             assert app.code() == code
+
+
+@pytest.mark.parametrize("code", ["", " ", "１２３４５６", "²²²²²²", "\x00", "9" * 500, "é" * 6])
+def test_odd_codes_are_refused_politely(code: str) -> None:
+    user = make_user(password=GOOD)
+    turn_on(user)
+    visitor = by_password(user)
+    assert give(visitor, code).status_code == 200
+    assert not visitor.is_signed_in()
+
+
+def test_one_can_begin_again_as_somebody_else() -> None:
+    user = make_user(password=GOOD)
+    turn_on(user)
+    visitor = by_password(user)
+    assert visitor.get("/accounts/login/").headers["Location"] == "/accounts/2fa/authenticate/"
+    answer = visitor.post("/accounts/logout/", {"next": "/accounts/login/"})
+    assert answer.headers["Location"] == "/accounts/login/"
+    assert visitor.get("/accounts/login/").status_code == 200

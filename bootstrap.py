@@ -27,6 +27,7 @@ VERBS = {
     "setup": "install what running needs into .venv",
     "test": "run the tests; what cannot run here is named, never counted as passed",
     "test-long": "run the tests with the real deadlines as well",
+    "test-isolation": "100,000 requests at many organisations at once, each looked at for a leak",
     "lint": "ruff, mypy, djlint, import contracts",
     "bench": "measure the numbers that the documentation claims",
     "coverage-table": "which behaviours and failure modes the last test run has shown",
@@ -165,6 +166,12 @@ def test_long(arguments: "list[str]") -> None:
     test(["--long", *arguments])
 
 
+def test_isolation(arguments: "list[str]") -> None:
+    setup(dev=True)
+    os.environ.setdefault("ISOLATION_REQUESTS", "100000")
+    become([PYTHON, "-m", "pytest", "tests/isolation", "-s", "--log-level=ERROR", *arguments])
+
+
 def lint_steps() -> "list[tuple[str, list[str]]]":
     return [
         ("ruff check", [PYTHON, "-m", "ruff", "check", "."]),
@@ -272,6 +279,7 @@ def main() -> None:
         "setup": setup_only,
         "test": test,
         "test-long": test_long,
+        "test-isolation": test_isolation,
         "lint": lint,
         "bench": bench,
         "coverage-table": coverage_table,

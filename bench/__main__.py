@@ -12,7 +12,15 @@ import argparse
 import subprocess
 import sys
 
-MEASURES = ("schemas", "authoriser", "relay", "reachable", "runtime_memory")
+MEASURES = (
+    "schemas",
+    "authoriser",
+    "relay",
+    "reachable",
+    "runtime_memory",
+    "tenant_get",
+    "noisy_neighbour",
+)
 
 
 def main() -> None:

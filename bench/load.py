@@ -48,19 +48,21 @@ def run(
     seconds: float,
     connections: int = 8,
     pause: float = 0.0,
+    until_status: int | None = None,
 ) -> Measured:
     """Sends `requests` round robin over so many connections until the time is over.
 
-    With `pause` each connection waits that long after an answer.
+    With `pause` each connection waits that long after an answer. With `until_status` all end at
+    the first answer of that status.
     """
     total, lock = Measured(), threading.Lock()
     turns = iter(_forever(requests))
-    begun = time.monotonic()
+    begun, over = time.monotonic(), threading.Event()
 
     def work() -> None:
         own = Measured()
         connection: socket.socket | None = None
-        while time.monotonic() < begun + seconds:
+        while time.monotonic() < begun + seconds and not over.is_set():
             with lock:
                 message = next(turns)
             sent = time.perf_counter()
@@ -76,6 +78,8 @@ def run(
             if status == 200:
                 own.latencies.append(time.perf_counter() - sent)
             own.statuses[status] += 1
+            if status == until_status:
+                over.set()
             if not keep:
                 connection.close()
                 connection = None

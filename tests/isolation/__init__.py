@@ -1,0 +1,1 @@
+"""Nothing crosses the wall between two organisations, however hard it is pushed."""

@@ -60,8 +60,9 @@ def seal(*, batches: int = 1000) -> list[Batch]:
     moment, it leaves whole batches, and the next run goes on. Raises SealingRefused, KeyMissing.
     """
     made: list[Batch] = []
+    above: int | None = None
     while len(made) < batches:
-        batch = _seal_one()
+        batch, above = _seal_one(above)
         if batch is None:
             break
         made.append(batch)
@@ -132,18 +133,24 @@ def _ends() -> tuple[int, datetime | None]:
 
 
 @transaction.atomic
-def _seal_one() -> Batch | None:
-    """One batch, or None when nothing waits or somebody else is at it."""
+def _seal_one(above: int | None) -> tuple[Batch | None, int | None]:
+    """One batch, or None when nothing waits or somebody else is at it; and its last event.
+
+    Without `above` every event that is not settled is looked at. A run tells the last event of the
+    batch that it made before, so that a long backlog is not gone through again for each batch.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s), clock_timestamp()", [_LOCK])
         alone, now = cursor.fetchone()
     if not alone:
-        return None
+        return None, None
     key, last = keys.own(), head()
     _check_end(last, key)
-    rows = _waiting()
+    rows = _waiting(settled() if above is None else above)
+    if len(rows) < SIZE and above is not None:
+        rows = _waiting(settled())  # the end: with what was committed below meanwhile
     if not rows:
-        return None
+        return None, None
     hashed = [(int(row[0] or 0), canonical.event_hash(canonical.FORM, row)) for row in rows]
     batch = Batch(
         number=last.number + 1 if last else 1,
@@ -164,7 +171,7 @@ def _seal_one() -> Batch | None:
         for position, (event, digest) in enumerate(hashed)
     )
     batch.save(force_insert=True)
-    return batch
+    return batch, hashed[-1][0]
 
 
 def _check_end(last: Batch | None, key: keys.Own) -> None:
@@ -186,12 +193,12 @@ def _check_end(last: Batch | None, key: keys.Own) -> None:
     )
 
 
-def _waiting() -> list[tuple[str | None, ...]]:
+def _waiting(above: int) -> list[tuple[str | None, ...]]:
     """The next events to seal, by id, as their columns' texts."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {canonical.columns(canonical.FORM, 'e')} {_UNSEALED}"
             " ORDER BY e.id LIMIT %(most)s",
-            {"settled": settled(), "most": SIZE},
+            {"settled": above, "most": SIZE},
         )
         return list(cursor.fetchall())

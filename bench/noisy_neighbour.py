@@ -46,7 +46,7 @@ def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
         before = load.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
         made: list[load.Measured] = []
         thread = threading.Thread(
-            target=lambda made=made: made.append(  # type: ignore[misc]
+            target=lambda made=made: made.append(
                 load.run(address, noise, seconds=seconds, connections=NOISY)
             )
         )

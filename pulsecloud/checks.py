@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -132,6 +133,30 @@ def production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterab
             "address and its rate limits.",
             id="pulsecloud.W017",
         )
+
+
+@register()
+def trusted_proxies(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterable[CheckMessage]:
+    """Who may say where a request came from (F71): proxies of ours, never everybody."""
+    for text in settings.TRUSTED_PROXIES:
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            yield Error(
+                f"TRUSTED_PROXIES has {text!r}, which is no address or network.",
+                hint="Name networks such as 10.0.0.0/8, or single addresses.",
+                id="pulsecloud.E018",
+            )
+            continue
+        if network.prefixlen == 0:
+            yield Error(
+                f"TRUSTED_PROXIES has {text}: everybody may choose the address they come from.",
+                hint="Name the network of your proxy only. Limits, sign-up and the audit trail go "
+                "by the address.",
+                id="pulsecloud.E019",
+            )
 
 
 @register()

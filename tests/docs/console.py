@@ -1,7 +1,7 @@
 """Runs the ```console blocks of a Markdown page, so that what the documentation shows is what happens.
 
     $ NAME=World; \\
-    >     echo "Hello $NAME"          (a `\\` at the end of a line continues it; the `> ` is optional)
+          echo "Hello $NAME"          (goes on after a `\\`, and on lines that start with `> `)
     Hello …
 
 A line that starts with `$ ` is a command; the lines up to the next command or the end of the block
@@ -54,7 +54,8 @@ def commands(path: Path) -> list[Command]:
         if inside != "console":
             continue
         text = line.removeprefix(indent).rstrip()
-        if continued:
+        more = text.startswith("> ") and found[-1].text and not found[-1].shown
+        if continued or more:
             found[-1].text += "\n" + text.removeprefix("> ")
         elif text.startswith("$ "):
             found.append(Command(number, text.removeprefix("$ ")))

@@ -34,6 +34,10 @@ $ not a command
 ```console
 $ echo $NAME >kept; cat kept
 World
+$ echo 'one
+> two'
+one
+two
 $ cat
 ```
 """

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rbac.authorizer import ACTIONS, MAX_DEPTH, Grant, decide, grants_of
+from rbac.authorizer import ACTIONS, MAX_DEPTH, Grant, Rights, decide, grants_of
 from rbac.models import Assignment, Permission, Role
 from tenants.schemas import in_schema
 from tests.factories import make_organisation, make_user
@@ -193,3 +193,82 @@ def test_one_query_reads_all_grants(inside: None) -> None:
         assert len(grants_of(person.pk)) == 5
     queries = [q["sql"] for q in captured if "search_path" not in q["sql"]]
     assert len(queries) == 1
+
+
+# --- laws, for any permissions -------------------------------------------------------------------
+
+_asked = st.tuples(
+    st.sampled_from(ACTIONS),
+    st.sampled_from(["nodes", "nodes:1", "nodes:1:a", "users", "ai", "other"]),
+    st.sampled_from([{}, {"site": "north"}, {"site": "south"}, {"owner": "u1"}]),
+)
+_any = st.builds(
+    Grant,
+    st.sampled_from(ACTIONS),
+    st.sampled_from(["*", "nodes", "nodes:*", "nodes:1", "nodes:1:*", "users"]),
+    st.sampled_from(["allow", "deny"]),
+    st.sampled_from([{}, {"site": "north"}, {"owner": "${user}"}, {"owner": "${attr.missing}"}]),
+)
+_lists = st.lists(_any, max_size=8)
+_Asked = tuple[str, str, dict[str, str]]
+
+
+def says(grants: list[Grant], asked: _Asked) -> bool:
+    action, resource, attributes = asked
+    return allowed(grants, action, resource, **attributes)
+
+
+@given(_lists, _asked, st.randoms(use_true_random=False))
+def test_order_and_repetition_are_irrelevant(grants: list[Grant], asked: _Asked, dice: Any) -> None:
+    shuffled = [*grants, *grants]
+    dice.shuffle(shuffled)
+    assert says(shuffled, asked) is says(grants, asked)
+
+
+@given(_lists, _lists, _asked)
+def test_more_denies_never_allow_and_more_allows_never_deny(
+    grants: list[Grant], more: list[Grant], asked: _Asked
+) -> None:
+    denies = [grant for grant in more if grant.effect == "deny"]
+    allows = [grant for grant in more if grant.effect == "allow"]
+    assert says([*grants, *denies], asked) <= says(grants, asked)
+    assert says([*grants, *allows], asked) >= says(grants, asked)
+
+
+@given(_lists, _asked)
+def test_a_single_matching_deny_wins(grants: list[Grant], asked: _Asked) -> None:
+    """Yes means: some allow matches by itself, and no deny does."""
+    alone = [
+        (
+            grant.effect,
+            says([Grant(grant.action, grant.resource, "allow", grant.conditions)], asked),
+        )
+        for grant in grants
+    ]
+    assert says(grants, asked) is (("allow", True) in alone and ("deny", True) not in alone)
+
+
+@given(_lists, _asked)
+def test_roles_combine_as_one(grants: list[Grant], asked: _Asked) -> None:
+    """Two roles say together what one role with both their permissions says."""
+    for cut in range(len(grants) + 1):
+        one, other = grants[:cut], grants[cut:]
+        assert says([*other, *one], asked) is says(grants, asked)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "nodes"]), min_size=1, max_size=4))
+def test_a_pattern_reaches_what_is_below_and_nothing_beside(path: list[str]) -> None:
+    stem = ":".join(path)
+    for below in (stem, f"{stem}:x", f"{stem}:x:y"):
+        assert allowed([Grant("read", f"{stem}:*")], "read", below)
+    for beside in (f"{stem}x", f"{stem}-x:y", "z", ":".join(path[:-1])):
+        assert not allowed([Grant("read", f"{stem}:*")], "read", beside)
+    assert not allowed([Grant("read", stem)], "read", f"{stem}:x")
+
+
+@given(_lists, st.lists(_asked, max_size=12))
+def test_remembered_answers_are_the_answers(grants: list[Grant], questions: list[_Asked]) -> None:
+    rights = Rights(grants)
+    for action, resource, attributes in questions * 2:
+        known = {"user": "u1", **attributes}
+        assert rights.allow(action, resource, known) is decide(grants, action, resource, known)

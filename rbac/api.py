@@ -30,6 +30,7 @@ class RelayMobileToken(TenantAPIView):
 
     @extend_schema(
         operation_id="createPhoneToken",
+        summary="Mint the token of a phone",
         request=NewPhoneSerializer,
         responses={200: MadeTokenSerializer, 409: None},
         examples=[OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True)],

@@ -180,7 +180,7 @@ class IntegrityView(TenantAPIView):
         parameters=[
             OpenApiParameter("org_id", str, description="This organisation's id; others are 404.")
         ],
-        responses=IntegritySerializer,
+        responses={200: IntegritySerializer, 404: None},
         examples=[
             OpenApiExample(
                 "In order",

@@ -122,6 +122,7 @@ class TokensView(_Tokens):
 
     @extend_schema(
         operation_id="listTokens",
+        summary="API tokens",
         parameters=_PARAMETERS,
         responses=TokenRecordSerializer(many=True),
         examples=[OpenApiExample("One token", value=_RECORD, response_only=True)],
@@ -132,6 +133,7 @@ class TokensView(_Tokens):
 
     @extend_schema(
         operation_id="createToken",
+        summary="Make an API token",
         request=NewTokenSerializer,
         responses={201: MadeTokenSerializer, 409: None},
         extensions=SESSION_ONLY,
@@ -176,6 +178,7 @@ class TokenView(_Token):
 
     @extend_schema(
         operation_id="getToken",
+        summary="One API token",
         parameters=[ETAG],
         responses=TokenRecordSerializer,
         examples=[OpenApiExample("A token", value=_RECORD, response_only=True)],
@@ -186,6 +189,7 @@ class TokenView(_Token):
 
     @extend_schema(
         operation_id="renameToken",
+        summary="Rename an API token",
         parameters=[ETAG, IF_MATCH],
         request=RenameSerializer,
         responses={200: TokenRecordSerializer, 409: None},
@@ -195,7 +199,12 @@ class TokenView(_Token):
     def patch(self, request: Request, token_id: UUID) -> Response:
         return self.rename(self.knock.request, token_id)
 
-    @extend_schema(operation_id="revokeToken", parameters=[IF_MATCH], responses={204: None})
+    @extend_schema(
+        operation_id="revokeToken",
+        summary="Revoke an API token",
+        parameters=[IF_MATCH],
+        responses={204: None},
+    )
     @requires("read", "settings")
     def delete(self, request: Request, token_id: UUID) -> HttpResponse:
         return self.revoke(self.knock.request, token_id)
@@ -208,6 +217,7 @@ class DevicesView(_Tokens):
 
     @extend_schema(
         operation_id="listDevices",
+        summary="Paired phones",
         parameters=_PARAMETERS,
         responses=TokenRecordSerializer(many=True),
         examples=[OpenApiExample("One phone", value=_PHONE, response_only=True)],
@@ -222,6 +232,7 @@ class DeviceView(_Token):
 
     @extend_schema(
         operation_id="getDevice",
+        summary="One paired phone",
         parameters=[ETAG],
         responses=TokenRecordSerializer,
         examples=[OpenApiExample("A phone", value=_PHONE, response_only=True)],
@@ -232,6 +243,7 @@ class DeviceView(_Token):
 
     @extend_schema(
         operation_id="renameDevice",
+        summary="Rename a paired phone",
         parameters=[ETAG, IF_MATCH],
         request=RenameSerializer,
         responses={200: TokenRecordSerializer, 409: None},
@@ -241,7 +253,12 @@ class DeviceView(_Token):
     def patch(self, request: Request, token_id: UUID) -> Response:
         return self.rename(self.knock.request, token_id)
 
-    @extend_schema(operation_id="removeDevice", parameters=[IF_MATCH], responses={204: None})
+    @extend_schema(
+        operation_id="removeDevice",
+        summary="Shut a phone out",
+        parameters=[IF_MATCH],
+        responses={204: None},
+    )
     @requires("read", "settings")
     def delete(self, request: Request, token_id: UUID) -> HttpResponse:
         """Shuts the phone out at once; it has to be paired again."""

@@ -101,6 +101,7 @@ class AuditListView(AuditView):
 
     @extend_schema(
         operation_id="listAuditEvents",
+        summary="What happened, newest first",
         parameters=[*_FILTERS, *_PAGE],
         responses=AuditPageSerializer,
         examples=[
@@ -130,6 +131,7 @@ class AuditVerifyView(AuditView):
 
     @extend_schema(
         operation_id="verifyAuditEvent",
+        summary="Check that an event is as it was recorded",
         responses=AuditVerifySerializer,
         examples=[
             OpenApiExample(
@@ -161,6 +163,7 @@ class AuditSummaryView(AuditView):
 
     @extend_schema(
         operation_id="summariseAudit",
+        summary="How much of what happened",
         parameters=_SPAN,
         responses=AuditSummarySerializer,
         examples=[
@@ -241,6 +244,7 @@ class AuditExportView(AuditView):
 
     @extend_schema(
         operation_id="exportAudit",
+        summary="Download the events",
         parameters=[
             OpenApiParameter("format", str, enum=sorted(export.FORMATS), default="json"),
             OpenApiParameter(

@@ -58,6 +58,21 @@ DESCRIPTIONS: Final = {
     503: "The state of things cannot be read just now; Retry-After says when to come back.",
 }
 
+# What stands in the examples: a code that this status has, and a text.
+_EXAMPLES: Final = {
+    400: ("invalid_request", "The body must be a JSON object."),
+    401: ("authentication_required", "Sign in, or send an API token."),
+    402: ("subscription_required", "This organisation has no running subscription."),
+    403: ("forbidden", "You may not do this in this organisation."),
+    404: ("not_found", "There is nothing here."),
+    409: ("already_exists", "There is one of this name."),
+    412: ("precondition_failed", "It was changed meanwhile. Read it again, then decide."),
+    413: ("body_too_large", "The body is too large."),
+    415: ("unsupported_media_type", "Send application/json."),
+    429: ("rate_limited", "Too many requests. Wait a little."),
+    503: ("unavailable", "Come back in a few seconds."),
+}
+
 RETRY_HEADER: Final = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
@@ -158,9 +173,6 @@ COMPONENTS: Final[dict[str, Any]] = {
     },
 }
 
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_PLAIN = {"text/plain": {"schema": {"type": "string"}}}
-
 
 def error(status: int, *, contract: bool) -> dict[str, Any]:
     """The answer object of an error, on a contract's route or on one of our own."""
@@ -188,16 +200,36 @@ def _shared_errors() -> dict[str, Any]:
 
 
 def _content(status: int, *, contract: bool) -> dict[str, Any]:
+    code, text = _EXAMPLES.get(status, ("refused", "It cannot be done."))
+    problem = {
+        "application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "example": {"type": "about:blank", "status": status, "code": code, "title": text},
+        }
+    }
     # Plain text comes from where no view has been reached: hosted mode off, a limit per address,
     # a database that does not answer.
-    plain = _PLAIN if status in (404, 429, 503) else {}
+    plain = {"text/plain": {"schema": {"type": "string"}, "example": f"{text}\n"}}
     if not contract:
-        return {**_PROBLEM, **plain}
-    handler = {"$ref": "#/components/schemas/ContractError"}
-    door = {"$ref": "#/components/schemas/DoorRefusal"}
+        return {
+            503: {**plain, **problem},
+            404: {**problem, **plain},
+            429: {**problem, **plain},
+        }.get(status, problem)
+    handler = {"error": text, "code": code, "status_code": status, "timestamp": 1767225600}
+    door = {"error": code, "message": text}
+    kinds = [{"$ref": f"#/components/schemas/{name}"} for name in ("ContractError", "DoorRefusal")]
+    found = {
+        "application/json": {
+            "schema": {"anyOf": kinds},
+            "example": door if status in (401, 402, 403, 429) else handler,
+        }
+    }
+    if status == 503:
+        return {**plain, **found}
     # What no view ever saw (an odd address, a body over 1 MiB) is answered the same everywhere.
-    early = _PROBLEM if status in (400, 411, 413) else {}
-    return {"application/json": {"schema": {"anyOf": [handler, door]}}, **early, **plain}
+    early = problem if status in (400, 411, 413) else {}
+    return {**found, **early, **(plain if status in (404, 429) else {})}
 
 
 _ORGANISATION = """\

@@ -12,14 +12,14 @@ SECTIONS = {
 # Status is of the sign-up that one's session or person has.
 GET    /signup                                                  200 200 200 200 200 200 200 200 200 200 200 200
 POST   /signup                                                  400 400 400 400 400 400 400 400 400 400 400 400  {"email": "x"}
-GET    /signup/verify/nothing                                   404 404 404 404 404 404 404 404 404 404 404 404
-POST   /signup/verify/nothing                                   404 404 404 404 404 404 404 404 404 404 404 404
+GET    /signup/verify/{nothing}                                 404 404 404 404 404 404 404 404 404 404 404 404
+POST   /signup/verify/{nothing}                                 404 404 404 404 404 404 404 404 404 404 404 404
 GET    /signup/progress                                         302 302 302 302 302 302 302 302 302 302 302 302
 POST   /signup/progress                                         405 405 405 405 405 405 405 405 405 405 405 405
 GET    /signup/status                                           401 404 200 404 404 404 200 200 401 401 404 404
 POST   /signup/status                                           405 405 405 405 405 405 405 405 405 405 405 405
-GET    /sign-in/nothing                                         404 404 404 404 404 404 404 404 404 404 404 404
-POST   /sign-in/nothing                                         404 404 404 404 404 404 404 404 404 404 404 404
+GET    /sign-in/{nothing}                                       404 404 404 404 404 404 404 404 404 404 404 404
+POST   /sign-in/{nothing}                                       404 404 404 404 404 404 404 404 404 404 404 404
 """,
     ),
     "base: organisations": parse(
@@ -37,8 +37,8 @@ GET    /o/{label}/lift                                          405 405 405 405 
 POST   /o/{label}/lift                                          302 404 404 404 404 404 303 303 302 302 404 404
 GET    /o/{label}/leave                                         405 405 405 405 405 405 405 405 405 405 405 405
 POST   /o/{label}/leave                                         302 404 404 303 303 303 303 303 302 302 404 404
-GET    /join/nothing                                            404 404 404 404 404 404 404 404 404 404 404 404
-POST   /join/nothing                                            404 404 404 404 404 404 404 404 404 404 404 404
+GET    /join/{nothing}                                          404 404 404 404 404 404 404 404 404 404 404 404
+POST   /join/{nothing}                                          404 404 404 404 404 404 404 404 404 404 404 404
 POST   /invitations/{invitation}/accept                         302 303 303 303 303 303 303 303 302 302 303 303
 POST   /invitations/{invitation}/decline                        302 303 303 303 303 303 303 303 302 302 303 303
 GET    /invitations/{my_invitation}/accept                      405 405 405 405 405 405 405 405 405 405 405 405
@@ -52,10 +52,10 @@ POST   /invitations/{my_invitation}/decline                     302 303 303 303 
         """
 GET    /api/docs                                                200 200 200 200 200 200 200 200 200 200 200 200
 POST   /api/docs                                                405 405 405 405 405 405 405 405 405 405 405 405
-GET    /api/docs/openapi-platform                               200 200 200 200 200 200 200 200 200 200 200 200
-POST   /api/docs/openapi-platform                               405 405 405 405 405 405 405 405 405 405 405 405
-GET    /api/openapi.yaml                                        200 200 200 200 200 200 200 200 200 200 200 200
-POST   /api/openapi.yaml                                        405 405 405 405 405 405 405 405 405 405 405 405
+GET    /api/docs/{document}                                     200 200 200 200 200 200 200 200 200 200 200 200
+POST   /api/docs/{document}                                     405 405 405 405 405 405 405 405 405 405 405 405
+GET    /api/{document}.yaml                                     200 200 200 200 200 200 200 200 200 200 200 200
+POST   /api/{document}.yaml                                     405 405 405 405 405 405 405 405 405 405 405 405
 """,
     ),
     "base: public API": parse(

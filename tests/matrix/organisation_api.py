@@ -48,9 +48,9 @@ POST   /api/admin/roles                                         401 403 403 403 
 GET    /api/admin/roles/{role}                                  401 403 403 200 200 200 200 403 403 200 403 403
 POST   /api/admin/roles/{role}                                  401 403 403 403 403 400 400 403 403 403 403 403  {"id": "helper", "name": "Helper"}
 PUT    /api/admin/roles/{role}                                  401 403 403 403 403 200 200 403 403 403 403 403  {"name": "Helper", "permissions": [{"action": "read", "resource": "nodes"}]}
-PUT    /api/admin/roles/viewer                                  401 403 403 403 403 409 409 403 403 403 403 403  {"name": "Helper", "permissions": []}
+PUT    /api/admin/roles/{builtin}                               401 403 403 403 403 409 409 403 403 403 403 403  {"name": "Helper", "permissions": []}
 DELETE /api/admin/roles/{role}                                  401 403 403 403 403 204 204 403 403 403 403 403
-DELETE /api/admin/roles/viewer                                  401 403 403 403 403 409 409 403 403 403 403 403
+DELETE /api/admin/roles/{builtin}                               401 403 403 403 403 409 409 403 403 403 403 403
 GET    /api/admin/users                                         401 403 403 200 200 200 200 403 403 200 403 403
 GET    /api/admin/users/{colleague}                             401 403 403 200 200 200 200 403 403 200 403 403
 DELETE /api/admin/users/{colleague}                             401 403 403 403 403 204 204 403 403 403 403 403
@@ -135,7 +135,7 @@ POST   /api/{name}                                              401 403 403 404 
 PUT    /api/{name}                                              401 403 403 404 404 404 404 403 403 404 403 403
 PATCH  /api/{name}                                              401 403 403 404 404 404 404 403 403 404 403 403
 DELETE /api/{name}                                              401 403 403 404 404 404 404 403 403 404 403 403
-GET    /api/ai/sessions                                         401 403 403 404 404 404 404 403 404 404 403 403
+GET    /api/{monitoring}                                        401 403 403 404 404 404 404 403 404 404 403 403
 """,
     ),
 }

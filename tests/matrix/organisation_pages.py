@@ -105,4 +105,24 @@ GET    /sso/{provider}/callback                                 302 302 302 400 
 POST   /sso/{provider}/callback                                 405 405 405 405 405 405 405 405 405 405 405 405
 """,
     ),
+    "pages: roles": parse(
+        ORGANISATION,
+        """
+# Whose form does not show what it changes is asked to look again (412).
+GET    /roles                                                   302 403 403 200 200 200 200 403 403 200 403 403
+POST   /roles                                                   405 405 405 405 405 405 405 405 405 405 405 405
+GET    /roles/+new                                              302 403 403 403 403 200 200 403 403 403 403 403
+POST   /roles/+new                                              302 403 403 403 403 303 303 403 403 403 403 403  {"id": "helper", "name": "Helper", "action": "read", "resource": "nodes", "effect": "allow"}
+GET    /roles/{role}                                            302 403 403 200 200 200 200 403 403 200 403 403
+POST   /roles/{role}                                            405 405 405 405 405 405 405 405 405 405 405 405
+GET    /roles/{role}/edit                                       405 405 405 405 405 405 405 405 405 405 405 405
+POST   /roles/{role}/edit                                       302 403 403 403 403 412 412 403 403 403 403 403  {"name": "Helper"}
+GET    /roles/{role}/delete                                     405 405 405 405 405 405 405 405 405 405 405 405
+POST   /roles/{role}/delete                                     302 403 403 403 403 303 303 403 403 403 403 403
+GET    /people/{colleague}/roles                                302 403 403 200 200 200 200 403 403 200 403 403
+POST   /people/{colleague}/roles                                405 405 405 405 405 405 405 405 405 405 405 405  {"roles": ["operator"]}
+GET    /people/{colleague}/roles/give                           405 405 405 405 405 405 405 405 405 405 405 405
+POST   /people/{colleague}/roles/give                           302 403 403 403 403 412 412 403 403 403 403 403  {"role": "operator"}
+""",
+    ),
 }

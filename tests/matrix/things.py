@@ -141,6 +141,10 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "organisation": lambda t: t.organisation.pk,
     "label": lambda t: t.organisation.label,
     "nobody": lambda t: uuid4(),
+    "nothing": lambda t: "nothing",  # no token, no link
+    "builtin": lambda t: "viewer",  # a role that everybody has and nobody changes
+    "monitoring": lambda t: "ai/sessions",
+    "document": lambda t: "openapi-platform",
     "name": lambda t: unique("name"),
     "mail": lambda t: f"{unique('mail')}@example.test",
     "me": lambda t: t.person.pk,

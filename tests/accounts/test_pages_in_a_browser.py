@@ -52,7 +52,7 @@ def elsewhere(user: User) -> None:
 
 def stale(opened: Window) -> None:
     """The browser's sign-in was 400 seconds ago."""
-    cookies = {c["name"]: c["value"] for c in opened.page.context.cookies()}  # type: ignore[typeddict-item]
+    cookies = {c["name"]: c["value"] for c in opened.page.context.cookies()}
     session = SessionStore(cookies[settings.SESSION_COOKIE_NAME])
     session["_signed_in_at"] -= 400
     session.save()

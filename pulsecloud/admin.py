@@ -10,6 +10,7 @@ from pulsecloud.staff import (
     proofs,
     relay,
     seals,
+    sso,
     trail,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "proofs",
     "relay",
     "seals",
+    "sso",
     "trail",
 ]

@@ -89,6 +89,8 @@ UNFOLD: dict[str, Any] = {
                     _page("Organisations", "apartment", "tenants_organisation"),
                     _page("Invitations", "mail", "tenants_invitation"),
                     _page("Users", "group", "tenants_user"),
+                    _page("Sign-on providers", "key_visualizer", "tenants_ssoprovider"),
+                    _page("Sign-on people", "badge", "tenants_ssoidentity"),
                 ],
             },
             {

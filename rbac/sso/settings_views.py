@@ -29,7 +29,7 @@ from tenants.models import SsoIdentity
 from tenants.problems import Problem
 
 HOME = "/sso/settings"
-SPARE_ROWS = 4  # empty rows of the mapping, for new groups
+SPARE_ROWS = 3  # empty rows of the mapping, for new groups
 _View = Callable[..., HttpResponse]
 
 

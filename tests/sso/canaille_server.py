@@ -21,7 +21,12 @@ from typing import Any
 from canaille import create_app
 from canaille.app import models
 from canaille.backends import Backend
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+
+class Quiet(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
 
 
 def main(port: int, wanted: dict[str, Any]) -> None:
@@ -55,22 +60,22 @@ def main(port: int, wanted: dict[str, Any]) -> None:
                 )
             )
         client = wanted["client"]
-        Backend.instance.save(
-            models.Client(
-                client_id=client["id"],
-                client_secret=client["secret"],
-                client_name="PulseCloud",
-                redirect_uris=client["callbacks"],
-                grant_types=["authorization_code"],
-                response_types=["code"],
-                scope=["openid", "profile", "email", "groups"],
-                token_endpoint_auth_method="client_secret_basic",
-                client_uri="http://localhost",  # in a trusted domain: no page that asks for consent
-            )
+        ours = models.Client(
+            client_id=client["id"],
+            client_secret=client["secret"],
+            client_name="PulseCloud",
+            redirect_uris=client["callbacks"],
+            grant_types=["authorization_code"],
+            response_types=["code"],
+            scope=["openid", "profile", "email", "groups"],
+            token_endpoint_auth_method="client_secret_basic",
+            client_uri="http://localhost",  # in a trusted domain: no page that asks for consent
         )
+        Backend.instance.save(ours)
+        ours.audience = [ours]  # or its tokens would be for nobody; by id, so it is stored before
+        Backend.instance.save(ours)
         set_groups(wanted["groups"])
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=None)
-    server.RequestHandlerClass.log_request = lambda *_: None  # type: ignore[method-assign]
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:

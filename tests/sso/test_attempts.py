@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from rbac.sso import attempts
+from rbac.sso.refusals import SsoRefused
 from tenants.models import SsoAttempt, SsoProvider
 from tests.accounts.browsing import Visitor
 from tests.factories import make_organisation
@@ -117,7 +118,7 @@ def test_at_most_1024_are_under_way(provider: SsoProvider, monkeypatch: Any) -> 
     assert SsoAttempt.objects.filter(provider=provider).count() == 3
     organisation = provider.organisation_id
     assert attempts.take(opened[3].state, browser="b", organisation=organisation)
-    with pytest.raises(attempts.SsoRefused):
+    with pytest.raises(SsoRefused):
         attempts.take(opened[0].state, browser="b", organisation=organisation)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
+from rbac.sso import signin
 from tenants import lifecycle, membership
 from tenants.models import (
     Membership,
@@ -234,13 +235,15 @@ def test_a_shut_organisation_sends_nobody_to_the_provider(
 
 @pytest.mark.covers("C1")
 def test_suspended_while_the_provider_is_asked(
-    provider: SsoProvider, organisation: Organisation, idp: Idp, host: str
+    provider: SsoProvider,
+    organisation: Organisation,
+    idp: Idp,
+    host: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the first look at the state and the session."""
     visitor = Visitor()
     path = idp.callback(begin(visitor, provider))
-
-    from rbac.sso import signin
 
     real = signin.mapped
 
@@ -250,11 +253,8 @@ def test_suspended_while_the_provider_is_asked(
         )
         return real(*args)
 
-    signin.mapped, before = slow, signin.mapped
-    try:
-        assert code_in(visitor.get(path, host=host)) == "org_suspended"
-    finally:
-        signin.mapped = before
+    monkeypatch.setattr(signin, "mapped", slow)
+    assert code_in(visitor.get(path, host=host)) == "org_suspended"
     assert not SsoIdentity.objects.filter(organisation=organisation).exists()
     assert not visitor.is_signed_in(host)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -9,11 +10,14 @@ from django.db import transaction
 
 from audit.actors import Actor
 from rbac import tokens
+from rbac.authorizer import Grant
 from rbac.models import Assignment, Change, Role
-from tenants import signals
+from tenants import membership, signals
 from tenants.models import Membership, Organisation, User
+from tenants.problems import Problem
 from tenants.schemas import in_schema
 from tests.factories import add_member, make_organisation, make_token, make_user
+from tests.rbac.people import make_role, member_with
 
 pytestmark = pytest.mark.usefixtures("db")
 ACTOR = Actor.system("test")
@@ -31,13 +35,13 @@ def join(organisation: Organisation, role: str, user: User | None = None) -> Use
 
 def leave(organisation: Organisation, user: User) -> None:
     with transaction.atomic():
-        membership = Membership.objects.get(organisation=organisation, user=user)
-        membership.delete()
+        left = Membership.objects.get(organisation=organisation, user=user)
+        left.delete()
         signals.member_removed.send(
             Membership,
             organisation=organisation,
             user_id=user.pk,
-            role=membership.role,
+            role=left.role,
             actor=Actor.person(user),
         )
 
@@ -131,6 +135,52 @@ def test_a_member_who_leaves_and_comes_back_has_only_the_new_place() -> None:
     leave(organisation, user)
     join(organisation, "viewer", user)
     assert roles(organisation, user.pk) == {"viewer"}
+
+
+def test_a_new_owner_keeps_no_role_that_denies() -> None:
+    organisation = make_organisation()
+    user = join(organisation, "admin")
+    make_role(organisation, "base", Grant("read", "users", "deny"))
+    make_role(organisation, "muted", parent="base")
+    make_role(organisation, "helper", Grant("read", "nodes"))
+    with in_schema(organisation):
+        for role in ("muted", "helper"):
+            Assignment.objects.create(user=user.pk, role_id=role)
+    change(organisation, user, "admin", "owner")
+    assert roles(organisation, user.pk) == {"admin", "helper"}
+
+
+@pytest.mark.parametrize("verb", ["add", "promote", "demote", "remove"])
+def test_who_manages_people_only_makes_and_unmakes_no_administrator(verb: str) -> None:
+    """The rule of rbac.escalation holds for memberships too: they give roles."""
+    organisation = make_organisation()
+    make_role(organisation, "manager", Grant("admin", "users"), Grant("read", "*"))
+    manager = Actor.person(member_with(organisation, "manager"))
+    admin, viewer = add_member(organisation, "admin"), add_member(organisation, "viewer")
+    attempts: dict[str, Callable[[], object]] = {
+        "add": lambda: membership.add(
+            organisation=organisation, user=make_user(), role="admin", actor=manager
+        ),
+        "promote": lambda: membership.change_role(
+            organisation=organisation, user=viewer, role="editor", actor=manager
+        ),
+        "demote": lambda: membership.change_role(
+            organisation=organisation, user=admin, role="viewer", actor=manager
+        ),
+        "remove": lambda: membership.remove(organisation=organisation, user=admin, actor=manager),
+    }
+    with pytest.raises(Problem, match="escalation_denied"):
+        attempts[verb]()
+    members = Membership.objects.filter(organisation=organisation)
+    assert dict(members.exclude(role="owner").values_list("user", "role")) == {
+        UUID(manager.id): "viewer",
+        admin.pk: "admin",
+        viewer.pk: "viewer",
+    }
+    assert roles(organisation, admin.pk) == {"admin"}
+    # What they have, they give and take.
+    membership.add(organisation=organisation, user=make_user(), role="viewer", actor=manager)
+    membership.remove(organisation=organisation, user=viewer, actor=manager)
 
 
 def test_a_failure_undoes_the_change_of_membership(monkeypatch: pytest.MonkeyPatch) -> None:

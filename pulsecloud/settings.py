@@ -260,6 +260,7 @@ LIFECYCLE_EFFECTS = [
 READ_WITH_ORGANISATION = ["billing"]
 REQUEST_CHECKS = [
     "tenants.door.hosted_gate",
+    "tenants.request_limits.still_refused",  # by the limits below, a moment ago
     "rbac.authentication.authenticate",
     "tenants.door.membership",
     "tenants.request_limits.limited",  # before the state: refusing a flood must be cheap

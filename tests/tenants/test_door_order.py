@@ -26,6 +26,7 @@ from tests.factories import (
 
 ORDER = [
     "tenants.door.hosted_gate",
+    "tenants.request_limits.still_refused",
     "rbac.authentication.authenticate",
     "tenants.door.membership",
     "tenants.request_limits.limited",

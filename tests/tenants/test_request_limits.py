@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing import plans
 from billing.models import BillingState
 from billing.provisioning import allow_requests
-from tenants import budgets, limits, metrics
+from tenants import budgets, limits, metrics, request_limits
 from tenants.models import LimitWindow, Organisation, State
 from tests.factories import add_member, make_organisation, make_token, owner_of, sign_in, unique
 
@@ -26,6 +28,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A window that does not end during a test."""
     assert budgets.WINDOW == 60  # hosted-contract section 8.3
     monkeypatch.setattr(budgets, "WINDOW", 100_000)
+    request_limits._refusals.clear()
     budgets.forget_all()
     yield
     budgets.forget_all()
@@ -91,6 +94,26 @@ def test_answers_tell_what_is_left(client: Client, settings: Any) -> None:
     # Also what is refused behind the limits counts, and says so.
     missing = ask(organisation, "/api/nothing", client=client)
     assert (missing.status_code, missing["X-RateLimit-Remaining"]) == (404, "286")
+
+
+def test_a_flood_that_is_refused_costs_one_query(settings: Any) -> None:
+    """The organisation's row, to know whose host it is; nothing else is looked at."""
+    settings.REQUESTS_PER_ORGANISATION = 1
+    organisation = make_organisation()
+    secret, other = make_token(organisation), make_token(organisation)
+    first = [ask(organisation, HTTP_X_API_TOKEN=secret) for _ in range(2)][-1]
+    with CaptureQueriesContext(connection) as asked:
+        again = ask(organisation, HTTP_X_API_TOKEN=secret)
+    assert len(asked.captured_queries) == 1
+    assert (again.status_code, again.content) == (first.status_code, first.content) == (429, ANY)
+    for name in ("Retry-After", "X-RateLimit-Limit", "X-Pulse-Org-ID"):
+        assert again[name] == first[name]
+    # Nobody else is taken for them, and no credentials are none to remember.
+    assert ask(organisation, HTTP_X_API_TOKEN="ab" * 32).status_code == 401
+    assert ask(organisation).status_code == 401
+    assert ask(organisation, HTTP_X_API_TOKEN=other).status_code == 429  # the organisation is full
+    stranger = make_organisation()
+    assert ask(stranger, HTTP_X_API_TOKEN=secret).status_code == 401
 
 
 def test_one_busy_token_leaves_the_others_alone(settings: Any) -> None:
@@ -183,9 +206,7 @@ def test_a_store_that_cannot_be_read_admits_nobody(monkeypatch: pytest.MonkeyPat
 def test_a_removed_organisation_leaves_no_counter() -> None:
     organisation = make_organisation()
     ask(organisation, HTTP_X_API_TOKEN=make_token(organisation))
-    rows = LimitWindow.objects.filter(
-        key=limits.key_of(budgets.ORGANISATION, str(organisation.pk))
-    )
+    rows = LimitWindow.objects.filter(key=limits.key_of(budgets.ORGANISATION, str(organisation.pk)))
     assert rows.exists()
     budgets.forget_organisation(organisation.pk)
     assert not rows.exists()

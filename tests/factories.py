@@ -25,6 +25,7 @@ from tenants.models import (
     User,
 )
 from tenants.sessions import HOST_KEY
+from tests.waiting import until
 
 _numbers = itertools.count(1)
 
@@ -87,6 +88,19 @@ def make_organisation(
         _provision(organisation)
         _bring_to(organisation, state)
     organisation.refresh_from_db()
+    return organisation
+
+
+def make_live_organisation(**fields: Any) -> Organisation:
+    """An active one in a running product's database, whose worker may be faster than we are."""
+    organisation = make_organisation(State.PROVISIONING, **fields)
+
+    def settled() -> bool:
+        provisioning.run(organisation.pk)
+        organisation.refresh_from_db()
+        return organisation.state == State.ACTIVE
+
+    until(settled, 30)
     return organisation
 
 

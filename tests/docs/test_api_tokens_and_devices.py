@@ -13,7 +13,7 @@ from rbac import mobile, tokens
 from relay.models import RelayStatus
 from tests import secrets_seen
 from tests.docs import console
-from tests.factories import make_organisation, owner_of
+from tests.factories import make_live_organisation, owner_of
 from tests.product import Product
 from tests.waiting import until
 
@@ -21,7 +21,7 @@ PAGE = Path(settings.BASE_DIR, "docs", "api-tokens-and-devices.md")
 
 
 def test_every_command_does_what_the_page_says(product: Product, tmp_path: Path) -> None:
-    organisation = make_organisation()
+    organisation = make_live_organisation()
     owner = owner_of(organisation)
 
     def made(name: str, *scopes: str, purpose: str = "") -> str:

@@ -26,7 +26,7 @@ from tenants import lifecycle, membership
 from tenants.models import Membership, Organisation, Runtime, State, SuspendedBy, User
 from tenants.schemas import in_schema
 from tests import secrets_seen
-from tests.factories import add_member, make_organisation, owner_of
+from tests.factories import add_member, make_live_organisation, owner_of
 from tests.product import Product
 from tests.raw_socket import RawSocket
 from tests.waiting import until
@@ -40,7 +40,7 @@ class Connected:
 
     def __init__(self, product: Product, loop: asyncio.Runner) -> None:
         self.loop = loop
-        self.organisation = make_organisation()
+        self.organisation = make_live_organisation()
         self.person = add_member(self.organisation, "admin")
         self.token, self.secret = tokens.issue(
             self.organisation,
@@ -206,7 +206,7 @@ def test_a_lease_outlives_no_suspension_at_the_relay(
 ) -> None:
     """Somebody who kept an organisation's lease, a day long, is let in at no door of the relay:
     fresh registration, resumed one, and phones that ask for it."""
-    organisation = make_organisation(runtime=Runtime.EXTERNAL)
+    organisation = make_live_organisation(runtime=Runtime.EXTERNAL)
     lease = leases.issue(organisation, issued_for="refresh").token
     secrets_seen.seen(lease, "lease")
     relay = f"ws://{product.relay[0]}:{product.relay[1]}"

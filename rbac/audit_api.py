@@ -6,29 +6,23 @@ organisation and no other one; who sees them: `audit_shown`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from itertools import chain, islice
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q
-from django.http import HttpResponse, StreamingHttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit import export, trail, verify
+from audit import export, verify
 from audit.models import Event, SealedEvent
 from rbac import audit_query, audit_shown
-from rbac.api import actor_of
 from rbac.audit_serializers import (
-    AuditExportSerializer,
     AuditPageSerializer,
     AuditSummarySerializer,
     AuditVerifySerializer,
@@ -44,7 +38,7 @@ _SPAN = [
     OpenApiParameter("startTime", OpenApiTypes.DATETIME, description="From this time on."),
     OpenApiParameter("endTime", OpenApiTypes.DATETIME, description="Before this time."),
 ]
-_FILTERS = [
+FILTERS = [
     OpenApiParameter("event", str, description="The name of an event, such as `token_issued`."),
     OpenApiParameter("user", str, description="Part of who did it, as `user` shows it, or an id."),
     OpenApiParameter("success", bool, description="Only what succeeded, or only what was refused."),
@@ -102,7 +96,7 @@ class AuditListView(AuditView):
     @extend_schema(
         operation_id="listAuditEvents",
         summary="What happened, newest first",
-        parameters=[*_FILTERS, *_PAGE],
+        parameters=[*FILTERS, *_PAGE],
         responses=AuditPageSerializer,
         examples=[
             OpenApiExample(
@@ -224,70 +218,6 @@ class AuditSummaryView(AuditView):
         )
 
 
-class _AsAsked(BaseContentNegotiation):
-    """`format` is ours, not REST framework's; the answer is what it says, whatever Accept does."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        first = next(iter(renderers))
-        return first, first.media_type
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return next(iter(parsers), None)
-
-
-class AuditExportView(AuditView):
-    """The filtered trail as a file, streamed. Exporting is itself an event: `audit_exported`."""
-
-    content_negotiation_class = _AsAsked
-
-    @extend_schema(
-        operation_id="exportAudit",
-        summary="Download the events",
-        parameters=[
-            OpenApiParameter("format", str, enum=sorted(export.FORMATS), default="json"),
-            OpenApiParameter(
-                "verify", bool, description="Adds `verified` to each event: true, false, or null."
-            ),
-            *_FILTERS,
-        ],
-        responses={
-            (200, "application/json"): AuditExportSerializer,
-            (200, "text/csv"): OpenApiTypes.STR,
-        },
-    )
-    @requires("read", "audit_logs", capability="audit_logging")
-    def get(self, request: Request) -> HttpResponseBase:
-        """In CSV, cells that a spreadsheet would run as formulas begin with an apostrophe."""
-        query = self.knock.request.GET
-        kind = str(query.get("format", "")).strip().lower() or "json"
-        if kind not in export.FORMATS:
-            raise Problem(400, "invalid_format", "format must be json or csv.")
-        check = str(query.get("verify", "")).strip().lower()
-        if check not in ("", "true", "false"):
-            raise Problem(400, "invalid_verify", "verify must be true or false.")
-        wanted = audit_query.from_api(query)
-        columns = (*audit_shown.COLUMNS, "verified") if check == "true" else audit_shown.COLUMNS
-        if self.knock.request.method == "HEAD":
-            return _file(iter(()), kind, self.knock.known_organisation.label)
-        with audit_query.reading():
-            newest = Event.objects.order_by("-id").values_list("pk", flat=True).first() or 0
-        rows = wanted.rows(self.organisation_id).filter(pk__lte=newest)
-        records = export.records(
-            rows, audit_shown.record, check=check == "true", guard=audit_query.reading
-        )
-        pieces = export.written(records, kind, columns)
-        begun = list(islice(pieces, 2))  # a busy database is still answered with 503
-        trail.record(
-            action="audit_exported",
-            actor=actor_of(self.knock),
-            organisation=self.organisation_id,
-            after={"format": kind, "filters": wanted.query},
-        )
-        return _file(chain(begun, pieces), kind, self.knock.known_organisation.label)
-
-
 def verdict(event: Event) -> tuple[bool, bool, str, int | None]:
     """(available, verified, message, number of its seal)."""
     place = SealedEvent.objects.filter(event=event.pk).first()
@@ -308,11 +238,3 @@ def _by_shown_name(rows: Sequence[Any]) -> list[dict[str, Any]]:
         counts[name] = counts.get(name, 0) + row["count"]
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MOST_NAMED]
     return [{"user": name, "count": count} for name, count in ordered]
-
-
-def _file(pieces: Iterator[str], kind: str, label: str) -> StreamingHttpResponse:
-    answer = StreamingHttpResponse(pieces, content_type=export.FORMATS[kind])
-    name = f"audit-{label}-{timezone.now():%Y-%m-%d}.{kind}"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Cache-Control"] = "no-store"
-    return answer

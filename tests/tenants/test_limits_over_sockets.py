@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +57,7 @@ def web(database: str, **settings: str) -> Iterator[str]:
         server.wait(30)
 
 
-def ask(origin: str, headers: list[dict[str, str]], path: str = "/api/x") -> Counter[int]:
+def ask(origin: str, headers: Sequence[dict[str, str]], path: str = "/api/x") -> Counter[int]:
     """All of them over connections of their own, so that both processes get some."""
 
     def one(each: dict[str, str]) -> int:

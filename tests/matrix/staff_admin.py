@@ -45,15 +45,15 @@ GET   app_list:tenants                                       302 200 200 200
 GET   search                                                 302 200 200 200
 GET   jsi18n                                                 302 200 200 200
 GET   autocomplete                                           302 403 403 403
-GET   login                                                  302 302 302 302
 GET   logout                                                 302 405 405 405
 GET   password_change                                        302 200 200 200
 GET   password_change_done                                   302 200 200 200
 GET   tenants_organisation_suspend:organisation              302 200 200 200
 GET   tenants_organisation_lift:organisation                 302 200 200 200
 GET   tenants_organisation_provision:organisation            302 200 200 200
-GET   tenants_invitation_revoke:nobody                       302 403 403 302
-GET   procrastinate_procrastinatejob_again:nothing           302 403 403 302
-GET   audit_batch_verify:nothing                             302 403 403 302
+GET   tenants_organisation_revoke_token:organisation,nobody 302 404 404 404
+GET   tenants_invitation_revoke:nobody                       302 404 404 404
+GET   procrastinate_procrastinatejob_again:nothing           302 404 404 404
+GET   audit_batch_verify:nothing                             302 404 404 404
 GET   audit_event_export:csv                                 302 403 403 200
 """

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from audit.actors import Actor
 from rbac import mobile, tokens
-from rbac.token_serializers import MadeTokenSerializer, NewPhoneSerializer
+from rbac.token_serializers import MADE, MadeTokenSerializer, NewPhoneSerializer
 from tenants import bodies
 from tenants.door import Knock, Refused, TenantAPIView, requires
 
@@ -33,7 +33,10 @@ class RelayMobileToken(TenantAPIView):
         summary="Mint the token of a phone",
         request=NewPhoneSerializer,
         responses={200: MadeTokenSerializer, 409: None},
-        examples=[OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True)],
+        examples=[
+            OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True),
+            MADE,
+        ],
     )
     @requires("write", "settings", capability="relay")
     def post(self, request: Request) -> Response:

@@ -20,6 +20,7 @@ from rbac import mobile, scopes, token_owners, tokens
 from rbac.api import actor_of
 from rbac.models import ApiToken
 from rbac.token_serializers import (
+    RECORD,
     MadeTokenSerializer,
     NewTokenSerializer,
     RenameSerializer,
@@ -193,7 +194,10 @@ class TokenView(_Token):
         parameters=[ETAG, IF_MATCH],
         request=RenameSerializer,
         responses={200: TokenRecordSerializer, 409: None},
-        examples=[OpenApiExample("A name", value={"name": "Weekly report"}, request_only=True)],
+        examples=[
+            OpenApiExample("A name", value={"name": "Weekly report"}, request_only=True),
+            RECORD,
+        ],
     )
     @requires("read", "settings")
     def patch(self, request: Request, token_id: UUID) -> Response:
@@ -247,7 +251,10 @@ class DeviceView(_Token):
         parameters=[ETAG, IF_MATCH],
         request=RenameSerializer,
         responses={200: TokenRecordSerializer, 409: None},
-        examples=[OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True)],
+        examples=[
+            OpenApiExample("A name", value={"name": "Anna's phone"}, request_only=True),
+            RECORD,
+        ],
     )
     @requires("read", "settings")
     def patch(self, request: Request, token_id: UUID) -> Response:

@@ -10,7 +10,7 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -57,6 +57,13 @@ class AuditExportView(AuditView):
             (200, "application/json"): AuditExportSerializer,
             (200, "text/csv"): OpenApiTypes.STR,
         },
+        examples=[
+            OpenApiExample(
+                "A spreadsheet",
+                value="time,action,actor\n2026-01-01T00:00:00Z,member_added,ann@example.com\n",
+                media_type="text/csv",
+            )
+        ],
     )
     @requires("read", "audit_logs", capability="audit_logging")
     def get(self, request: Request) -> HttpResponseBase:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from rbac import scopes, tokens
@@ -59,3 +60,22 @@ class RenameSerializer(serializers.Serializer[Any]):
 class MadeTokenSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(help_text="The secret: 64 hex digits, shown this once.")
     record = TokenRecordSerializer()
+
+
+_RECORD: Final[dict[str, Any]] = {
+    "id": "3f0c7f0e-8f1b-4a62-9f0a-0d1c2b3a4f5e",
+    "name": "Anna's phone",
+    "prefix": "0a1b2c3d",
+    "scopes": ["relay:mobile:access"],
+    "metadata": {"purpose": "relay_mobile_access"},
+    "userId": "0c9d1e3a-4f67-4b0e-9a4f-5b2f0c9d1e3a",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "expiresAt": None,
+    "unusedExpiresAt": None,
+    "lastUsedAt": "2026-01-02T08:30:00Z",
+    "revokedAt": None,
+}
+RECORD: Final = OpenApiExample("As it is now", value=_RECORD, response_only=True)
+MADE: Final = OpenApiExample(
+    "Shown this once", value={"token": "0a1b2c3d" * 8, "record": _RECORD}, response_only=True
+)

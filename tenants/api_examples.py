@@ -8,8 +8,12 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 
 from tenants.openapi_parts import PUBLIC, SESSION_WRITES
 from tenants.organisation_serializers import (
+    AcceptedSerializer,
+    MagicLinkSerializer,
+    MailboxSerializer,
     MessageSerializer,
     ReasonSerializer,
+    SignedInSerializer,
     SignupSerializer,
 )
 from tenants.serializers import OrganisationSerializer
@@ -112,5 +116,60 @@ PURGE: Final = extend_schema(
             value={**_ORGANISATION, "status": "pending_deletion"},
             response_only=True,
         ),
+    ],
+)
+_TOKEN = OpenApiParameter(
+    "token", str, required=True, description="What stands in the mailed link: `ml1_…`."
+)
+_AS_JSON = OpenApiParameter(
+    "format", str, enum=["json"], description="Answer a program; or send Accept: application/json."
+)
+MAGIC_LINK: Final = extend_schema(
+    operation_id="magic_link_request",
+    summary="Ask for a sign-in link by mail",
+    description="The answer is the same whether or not the address is known.",
+    auth=PUBLIC,
+    request=MailboxSerializer,
+    responses={200: AcceptedSerializer, 400: None, 404: None, 429: None, 503: None},
+    examples=[
+        OpenApiExample("A mailbox", value={"email": "ann@example.com"}, request_only=True),
+        OpenApiExample(
+            "Always this",
+            value={"success": True, "message": "If the address is known, a link is on its way."},
+            response_only=True,
+        ),
+    ],
+)
+MAGIC_LINK_LOOK: Final = extend_schema(
+    operation_id="magic_link_look",
+    summary="Look at a sign-in link without using it up",
+    description="400 `invalid_magic_link`: unknown, used or expired.",
+    auth=PUBLIC,
+    parameters=[_TOKEN, _AS_JSON],
+    responses={200: MagicLinkSerializer, 400: None, 404: None, 429: None},
+    examples=[
+        OpenApiExample("Good", value={"confirm": "POST", "email": "ann@example.com"}),
+    ],
+)
+MAGIC_LINK_USE: Final = extend_schema(
+    operation_id="magic_link_use",
+    summary="Sign in with a link, once",
+    description="Sets the session cookie of the base domain. 400 `invalid_magic_link`; 403 from "
+    "another origin.",
+    auth=PUBLIC,
+    parameters=[_TOKEN, _AS_JSON],
+    request=None,
+    responses={200: SignedInSerializer, 400: None, 403: None, 404: None, 429: None},
+    examples=[
+        OpenApiExample(
+            "Signed in",
+            value={
+                "success": True,
+                "org_id": _ORGANISATION["id"],
+                "user_id": _ORGANISATION["ownerUserId"],
+                "email": "ann@example.com",
+            },
+            response_only=True,
+        )
     ],
 )

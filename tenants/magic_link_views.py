@@ -21,7 +21,17 @@ from django.views.decorators.csrf import csrf_exempt
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts, addresses, bodies, limits, links, magic_links, signup_rules
+from tenants import (
+    accounts,
+    addresses,
+    api_examples,
+    bodies,
+    limits,
+    links,
+    magic_links,
+    signup_rules,
+)
+from tenants.openapi import documented
 from tenants.problems import Problem, contract
 from tenants.signup_gate import hosted_only, plain, settle
 
@@ -47,6 +57,7 @@ def limited(scope: str, limit: int) -> Callable[[View], View]:
     return wrap
 
 
+@documented(post=api_examples.MAGIC_LINK)
 @csrf_exempt  # anonymous and without effect on this browser
 @limited("magic-link-request", REQUESTS_PER_MINUTE)
 @hosted_only("POST")
@@ -106,6 +117,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "account/magic_link_sent.html", {"email": email})
 
 
+@documented(get=api_examples.MAGIC_LINK_LOOK, post=api_examples.MAGIC_LINK_USE)
 @csrf_exempt  # checked below: by token in a browser, by origin for a program
 @limited("magic-link-verify", VERIFIES_PER_MINUTE)
 @hosted_only("GET", "POST")

@@ -43,3 +43,24 @@ class SignupSerializer(serializers.Serializer[Any]):
 
 class MessageSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
+
+
+class MailboxSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField()
+
+
+class AcceptedSerializer(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    message = serializers.CharField()
+
+
+class MagicLinkSerializer(serializers.Serializer[Any]):
+    confirm = serializers.CharField(help_text="How to use it.")
+    email = serializers.EmailField()
+
+
+class SignedInSerializer(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    org_id = serializers.UUIDField(required=False, allow_null=True)
+    user_id = serializers.UUIDField()
+    email = serializers.EmailField()

@@ -20,7 +20,9 @@ from tests.matrix.things import BASE
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = list(operations())
-# What no program calls: the description itself, and the answer on every other address.
+# What no program calls: the description itself, and the answer on every other address; and a POST
+# that is always refused, because the id of a new role stands in the body.
+ALWAYS_REFUSED = ("organisation", "POST", "/api/admin/roles/{}")
 NOT_DESCRIBED = ("/api/docs", "/api/docs/{}", "/api/{}.yaml", "/api/{}")
 
 
@@ -55,6 +57,7 @@ def test_no_address_is_left_out() -> None:
         for host, method, path in sorted(addresses())
         if path.startswith("/api/")
         and path not in NOT_DESCRIBED
+        and (host, method, path) != ALWAYS_REFUSED
         and (host, method, path) not in described
         # A plain view answers 405 to what is not described; the matrix says so for each of them.
         and not (host == BASE and (host, path) in plain)

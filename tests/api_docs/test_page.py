@@ -46,11 +46,12 @@ def test_it_reads_well(product: Product, size: tuple[int, int], scheme: str) -> 
         reader.sees("/api/orgs/{organisation_id}/members")
         reader.page.locator(".opblock-summary-control").first.click()
         reader.sees("Example Value")
-        reader.fits()
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert reader.page.evaluate(wide) <= 0
 
 
 @pytest.mark.chromium
 def test_without_scripts_it_leads_to_the_document(product: Product) -> None:
     with person(scripts=False) as reader:
         reader.page.goto(f"{product.public_url}/api/docs")
-        reader.sees("read the OpenAPI document itself")
+        reader.sees("OpenAPI document")

@@ -172,6 +172,17 @@ class Organisation(models.Model):
     def __str__(self) -> str:
         return f"{self.display_name} ({self.label})"
 
+    def save(self, **options: Any) -> None:
+        """Never writes `rbac_version` of a row that is there: a stale copy would put it back, and
+        rights that were taken away would count again wherever they are remembered (F75)."""
+        if not self._state.adding and options.get("update_fields") is None:
+            options["update_fields"] = [
+                field.name
+                for field in self._meta.concrete_fields
+                if not field.primary_key and field.name != "rbac_version"
+            ]
+        super().save(**options)
+
 
 class Domain(models.Model):
     """A host name that leads to an organisation. The first is its instance host."""

@@ -177,3 +177,19 @@ def test_in_every_process_of_the_running_product(
         assert set(pool.map(ask, range(40))) == {200}
         change(organisation, user)
         assert not set(pool.map(ask, range(40))) & {200, 500, 503}
+
+
+@pytest.mark.covers("F75")
+@pytest.mark.django_db
+def test_saving_an_old_copy_of_the_organisation_brings_no_old_rights_back() -> None:
+    """Every verb saves the organisation; one that read it earlier must not turn its version back."""
+    organisation = make_organisation()
+    person = add_member(organisation, "admin")
+    stale = Organisation.objects.get(pk=organisation.pk)
+    assert rights_of(stale, person.pk).allow("write", "settings", {})
+    membership.change_role(organisation=organisation, user=person, role="viewer", actor=PLATFORM)
+    stale.display_name = "Changed meanwhile"
+    stale.save()
+    now = Organisation.objects.get(pk=organisation.pk)
+    assert now.display_name == "Changed meanwhile"
+    assert not rights_of(now, person.pk).allow("write", "settings", {})

@@ -179,10 +179,12 @@ def test_an_open_organisation_goes_before_a_shut_one() -> None:
     assert shut.pk != opened.pk
 
 
+@pytest.mark.covers("H19")
 def test_who_has_no_organisation_gets_in_all_the_same() -> None:
     user = make_user()
     answer = Visitor().post(link_for(user), **JSON)
     assert answer.json()["org_id"] is None
+    assert not user.memberships.exists()  # a link makes nobody a member, least of all an owner
 
 
 def test_a_person_with_two_factors_is_told_so_as_a_program() -> None:

@@ -129,6 +129,7 @@ def test_conflicts_have_stable_codes_and_change_nothing(
         (BILLING, PLATFORM, True),
     ],
 )
+@pytest.mark.covers("H6")
 def test_only_the_same_kind_or_the_platform_lifts(
     suspender: SuspendedBy, lifter: SuspendedBy, works: bool
 ) -> None:

@@ -21,7 +21,7 @@ from tenants.schemas import in_schema, schema_exists
 from tests.factories import add_member, make_organisation, make_token, make_user, owner_of
 from tests.rbac.people import PLATFORM, Caller, held, make_role
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.covers("A3")]
 ROLES, USERS, LOG = "/api/admin/roles", "/api/admin/users", "/api/admin/rbac/changelog"
 MARK = "marker-role"
 

@@ -33,6 +33,7 @@ def jobs(organisation: Organisation) -> list[str]:
     return list(found.values_list("status", flat=True))
 
 
+@pytest.mark.covers("C5")
 def test_get_changes_nothing_and_post_proves() -> None:
     email = mailbox()
     organisation, path = requested(email)

@@ -122,6 +122,7 @@ def test_the_database_waits_for_no_disk_and_only_here() -> None:
         assert cursor.fetchone() == before
 
 
+@pytest.mark.covers("C7")
 def test_processes_together_admit_no_more_than_the_limit(live_db: None) -> None:
     """Each thread here has memory of its own, as a process has."""
     subject, start = unique("subject"), threading.Barrier(8, timeout=30)

@@ -141,6 +141,7 @@ def test_one_person_is_counted_apart_in_each_organisation(client: Client, settin
         assert ask(organisation, client=client).status_code == 429
 
 
+@pytest.mark.covers("C7")
 def test_one_organisation_at_its_limit_does_not_touch_another(settings: Any) -> None:
     settings.REQUESTS_PER_ORGANISATION = 1
     noisy, quiet = make_organisation(), make_organisation()

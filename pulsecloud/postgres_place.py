@@ -2,7 +2,7 @@
 
 PostgreSQL refuses to run as root, so root hands it to `nobody`. Then `nobody` must be able to reach
 cluster, socket and binaries. When a directory above the data directory is closed to it, they live
-under /var/lib/pulsecloud/<hash of the data directory's path>, and `postgres-place.json` in the data
+under /var/lib/pulsecloud/<hash of the data directory's path>[-<number>], and `postgres-place.json` in the data
 directory names that place. No mode of an existing directory is ever changed.
 """
 
@@ -73,7 +73,7 @@ def place(data_dir: Path) -> Place:
     elif (inside / "cluster").exists() or not closed_to(account(), data_dir):
         home = inside
     else:
-        home = OUTSIDE / _hash(data_dir)
+        home = _free_outside(data_dir)
     return Place(home, _socket(home, data_dir))
 
 
@@ -98,6 +98,17 @@ def _named(data_dir: Path) -> Path | None:
     if made_for != data_dir and (made_for / "postgres-place.json").exists():
         return None  # a copied clone: two servers must never share one cluster
     return home
+
+
+def _free_outside(data_dir: Path) -> Path:
+    """A name outside that has no cluster yet.
+
+    One that is there belonged to a data directory that was removed, or moved away with the file
+    that names it; a new directory at the old path has neither its password nor its keys.
+    """
+    first = OUTSIDE / _hash(data_dir)
+    homes = (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 1000)))
+    return next((home for home in homes if not (home / "cluster").exists()), first)
 
 
 def _hash(data_dir: Path) -> str:

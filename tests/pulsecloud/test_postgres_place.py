@@ -107,6 +107,26 @@ def test_closed_parent_moves_it_outside(person: Person) -> None:
 
 
 @pytest.mark.root
+def test_a_directory_made_again_at_the_same_path_starts_anew(person: Person) -> None:
+    """Somebody removes a clone and clones again: what the old one left outside is not in the way."""
+    closed = person.home / "closed-twice"
+    closed.mkdir(mode=0o700)
+    data_dir = closed / "clone" / "var"
+    homes = []
+    for _ in range(2):
+        driver = person.driver(data_dir)
+        said = driver.start()
+        connect(data_dir, said["socket"]).close()
+        homes.append(Path(said["cluster"]).parent)
+        driver.quit()
+        shutil.rmtree(data_dir.parent)
+    assert homes[0] != homes[1]
+    assert (homes[0] / "cluster").exists(), "it may be a directory's that was only moved"
+    for home in homes:
+        shutil.rmtree(home)
+
+
+@pytest.mark.root
 def test_closed_packages_are_copied(person: Person) -> None:
     closed = person.home / "closed-packages"
     closed.mkdir(mode=0o700)

@@ -7,10 +7,12 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
-from pulsecloud.staff import badges, filters
-from pulsecloud.staff.base import StaffAdmin, StaffInline
+from pulsecloud.staff import badges, filters, person_verbs
+from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.entitlement import organisation_link
+from pulsecloud.staff.verbs import VerbAdmin
 from pulsecloud.staff.words import DASH, ago, code, exactly
+from tenants import accounts
 from tenants.models import Membership, User
 
 
@@ -49,7 +51,8 @@ class MembershipInline(StaffInline):
 
 
 @admin.register(User)
-class PersonAdmin(StaffAdmin):
+class PersonAdmin(VerbAdmin):
+    verbs = person_verbs.VERBS
     list_display = ("who", "kind", "organisations", "proved", "seen", "since")
     list_display_links = ("who",)
     list_filter = (WhoIsIt,)
@@ -62,6 +65,7 @@ class PersonAdmin(StaffAdmin):
         "name",
         "kind",
         "proved_exactly",
+        "second_factor",
         "seen_exactly",
         "joined",
         "person_id",
@@ -97,6 +101,10 @@ class PersonAdmin(StaffAdmin):
     @admin.display(description="mailbox proved")
     def proved_exactly(self, person: User) -> str:
         return exactly(person.email_verified_at)
+
+    @admin.display(description="two-factor sign-in")
+    def second_factor(self, person: User) -> str:
+        return "on" if accounts.has_second_factor(person) else DASH
 
     @admin.display(description="last sign-in", ordering="last_login")
     def seen(self, person: User) -> str:

@@ -132,6 +132,26 @@ def test_a_failed_organisation_is_provisioned_again(client: Client) -> None:
     assert str(organisation.pk) in jobs
 
 
+def test_an_account_is_closed_and_opened_again(client: Client, organisation: Organisation) -> None:
+    person = organisation.memberships.get().user
+    page = reverse("admin:tenants_user_change", args=[person.pk])
+    assert "/close_account/" in text(client.get(page))
+    data = {"confirmed": "yes", "reason": "stolen"}
+    answer = client.post(verb(person, "close_account", "tenants_user"), data, follow=True)
+    assert "Closed: " in text(answer)
+    person.refresh_from_db()
+    assert not person.is_active
+    assert "/reopen_account/" in text(client.get(page))
+    client.post(verb(person, "reopen_account", "tenants_user"), data)
+    person.refresh_from_db()
+    assert person.is_active
+
+
+def test_colleagues_are_not_closed(client: Client, superuser: User) -> None:
+    page = text(client.get(verb(superuser, "close_account", "tenants_user")))
+    assert "looked after on the command line" in page
+
+
 class TestInvite:
     address = "/admin/tenants/invitation/add/"
 

@@ -23,6 +23,11 @@ from tenants.problems import Problem
 # One organisation's search may not hold a database connection for long.
 TIMEOUT_MS: Final = 3000
 RETRY_SECONDS: Final = 2
+# Names that the contract's documents use for the same thing (hosted-contract section 11.4).
+ALIASES: Final = {
+    "oidc_login": "sso_oidc_login",
+    "oidc_role_assignment": "sso_oidc_role_assignment",
+}
 RECENT: Final = 5000  # events that are looked at for the names to choose from
 
 
@@ -40,7 +45,8 @@ class Wanted:
         """Of this organisation only: other ones' events and the platform's own are never in it."""
         rows = Event.objects.filter(organisation=organisation)
         if self.event:
-            rows = rows.filter(action=self.event.lower())
+            name = self.event.lower()
+            rows = rows.filter(action=ALIASES.get(name, name))
         if self.user:
             rows = rows.filter(_by(self.user))
         if self.success is not None:

@@ -321,3 +321,10 @@ def test_constant_number_of_queries(asking: Asking) -> None:
             sealing.seal()
     assert count() <= few <= 16
     assert SealedEvent.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["oidc_login", "oidc_role_assignment"])
+def test_names_of_the_contracts_documents_find_ours(asking: Asking, name: str) -> None:
+    write(asking.organisation, action=f"sso_{name}")
+    found = asking.get(event=name).json()["events"]
+    assert [event["event"] for event in found] == [f"sso_{name}"]

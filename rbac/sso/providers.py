@@ -15,8 +15,10 @@ from django.db import transaction
 
 from audit import trail
 from audit.actors import Actor
+from rbac import holding
 from rbac.builtin import ROLE_OF_MEMBER
 from rbac.models import GroupMapping, Role
+from rbac.role_tree import Tree
 from rbac.sso import discovery, granting, mapping
 from rbac.sso import values as rules
 from rbac.sso.refusals import SsoRefused
@@ -27,6 +29,7 @@ from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 MOST: Final = 20  # providers of one organisation
+HARMLESS: Final = frozenset({"name", "secret", "session_hours"})  # they let nobody else in
 
 
 def listed(organisation: Organisation) -> list[SsoProvider]:
@@ -79,18 +82,19 @@ def update(
     """Changes a provider; without a new secret the stored one stays, unless the issuer is another:
     then that issuer would be sent a secret that is not its own, so one must be given.
 
-    A changed issuer switches it off until it has been seen to answer again. Raises
-    Problem 400 `validation_error`, 403 `escalation_denied`, 404 `not_found`, 409
-    `last_provider_required`.
+    Whoever decides which people a provider vouches for, and what it says of them, decides who gets
+    the roles that it gives: all but its name, secret and hours takes having those roles. A changed
+    issuer switches it off until it has been seen to answer again. Raises Problem 400
+    `validation_error`, 403 `escalation_denied`, 404 `not_found`, 409 `last_provider_required`.
     """
     noted = granting.refusals_noted("sso_provider_updated", provider.organisation, actor)
     with noted, transaction.atomic():
         provider = _locked(provider)
         organisation = provider.organisation
-        if values.default_role != provider.default_role:
-            roles = {ROLE_OF_MEMBER[r] for r in (provider.default_role, values.default_role)}
-            granting.refuse_beyond(organisation, actor, roles)
         before = _told(provider)
+        if _decides_who_comes(provider, values):
+            roles = _given_by(provider) | {ROLE_OF_MEMBER[values.default_role]}
+            granting.refuse_beyond(organisation, actor, roles)
         elsewhere = values.issuer.rstrip("/") != provider.issuer.rstrip("/")
         if elsewhere and provider.client_secret_sealed is not None and values.secret is None:
             raise rules.Invalid("secret", "Give the client secret of the new issuer.")
@@ -113,13 +117,16 @@ def enable(*, provider: SsoProvider, actor: Actor, reason: str = "") -> SsoProvi
     """Switches a provider on, once it has been seen to answer under its own name; the
     organisation's sign-in page shows itself to everybody from then on.
 
-    Raises Problem 400 `discovery_failed`, 404 `not_found`.
+    That lets people in with the roles that it gives, so whoever does it must have them. Raises
+    Problem 400 `discovery_failed`, 403 `escalation_denied`, 404 `not_found`.
     """
     metadata = probe(provider)
-    with transaction.atomic():
+    noted = granting.refusals_noted("sso_provider_updated", provider.organisation, actor)
+    with noted, transaction.atomic():
         provider = _locked(provider)
         if provider.enabled:
             return provider
+        granting.refuse_beyond(provider.organisation, actor, _given_by(provider))
         if provider.issuer.rstrip("/") != metadata.issuer.rstrip("/"):
             raise Problem(409, "changed_meanwhile", "It was changed meanwhile. Look at it again.")
         provider.issuer, provider.enabled = metadata.issuer, True
@@ -170,7 +177,8 @@ def set_mapping(
     """Replaces the whole mapping {folded group: role id}; it bites with the next sign-in of each.
 
     Only what changes is held against the actor's own rights. Raises Problem 400 `validation_error`
-    for an unknown role, 403 `escalation_denied`, 404 `not_found`.
+    for an unknown role, `too_many_permissions` where its roles together come to more than one person
+    may hold; 403 `escalation_denied`, 404 `not_found`.
     """
     if len(wanted) > mapping.MOST:
         raise rules.Invalid("groupRoleMappings", f"At most {mapping.MOST} groups can be mapped.")
@@ -186,6 +194,13 @@ def set_mapping(
             known = set(Role.objects.values_list("pk", flat=True))
             if unknown := sorted(set(wanted.values()) - known):
                 raise rules.Invalid("groupRoleMappings", f"There is no role {unknown[0][:64]}.")
+            tree = Tree.load()
+            holding.may_hold(
+                tree,
+                wanted.values(),
+                instead_of=holding.count(tree, before.values()),
+                whom="Somebody in all of these groups",
+            )
             # Taking a role that denies something away gives as well.
             touched = set(before.items()) ^ set(wanted.items())
         granting.refuse_beyond(organisation, actor, {role for _, role in touched})
@@ -237,6 +252,20 @@ def _refuse_last(provider: SsoProvider) -> None:
             "last_provider_required",
             "Members must come through it. Stop requiring single sign-on first.",
         )
+
+
+def _given_by(provider: SsoProvider) -> set[str]:
+    """The roles that people get through it: newcomers, and those of its mapping."""
+    with in_schema(provider.organisation):
+        return {ROLE_OF_MEMBER[provider.default_role], *mapping.of(provider).values()}
+
+
+def _decides_who_comes(provider: SsoProvider, values: Values) -> bool:
+    """Whether these settings may let in other people, or the same ones with other roles."""
+    wanted = {k: v for k, v in asdict(values).items() if k not in HARMLESS}
+    wanted["issuer"] = values.issuer.rstrip("/")
+    stored = {name: getattr(provider, name) for name in wanted}
+    return wanted != {**stored, "issuer": provider.issuer.rstrip("/")}
 
 
 def _fill(provider: SsoProvider, values: Values) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from audit.actors import Actor
@@ -14,7 +16,7 @@ from tenants.problems import Problem
 from tenants.schemas import in_schema
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, owner_of
-from tests.sso.idp import Idp
+from tests.sso.idp import CLIENT, Idp
 from tests.sso.people import code_in, comes, make_provider, roles_of
 
 pytestmark = pytest.mark.django_db
@@ -197,6 +199,59 @@ def test_nor_makes_newcomers_more_than_they_are(
         assert problem.value.code == "escalation_denied"
     renamed = values.parse({"name": "New name"}, stored=provider)
     assert providers.update(provider=provider, values=renamed, actor=actor).name == "New name"
+
+
+ANOTHER_WAY_IN = [
+    {"issuer": "https://mine.example", "secret": "mine"}, {"client_id": "mine"},
+    {"groups_claim": "nickname"}, {"email_claim": "nickname"}, {"scopes": "openid groups mine"},
+    {"allowed_emails": ["me@example.test"]}, {"allowed_domains": ["example.test"]},
+    {"allowed_groups": ["everybody"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ANOTHER_WAY_IN, ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("gives", ["by-mapping", "to-newcomers"])
+def test_nor_decides_who_gets_more_than_they_have(
+    organisation: Organisation, idp: Idp, change: dict[str, Any], gives: str
+) -> None:
+    """Whoever points it at a provider or claim of their own would come back as an administrator."""
+    more: dict[str, Any] = (
+        {"groups": {"ops": "admin"}} if gives == "by-mapping" else {"default_role": "admin"}
+    )
+    provider = make_provider(organisation, idp, **more)
+    actor = admin_of_people_only(organisation)
+    with pytest.raises(Problem) as problem:
+        providers.update(
+            provider=provider, values=values.parse(change, stored=provider), actor=actor
+        )
+    assert problem.value.code == "escalation_denied"
+    harmless = {"name": "New name", "session_hours": 2, "secret": CLIENT[1]}
+    same = values.parse(harmless, stored=provider)
+    assert providers.update(provider=provider, values=same, actor=actor).name == "New name"
+    # What gives no more than they have is theirs to change.
+    providers.set_mapping(provider=provider, wanted={}, actor=Actor.person(owner_of(organisation)))
+    low = values.parse({"default_role": "viewer"}, stored=provider)
+    provider = providers.update(
+        provider=provider, values=low, actor=Actor.person(owner_of(organisation))
+    )
+    wanted = values.parse(change, stored=provider)
+    assert providers.update(provider=provider, values=wanted, actor=actor)
+
+
+def test_nor_switches_on_what_gives_more_than_they_have(
+    organisation: Organisation, idp: Idp
+) -> None:
+    provider = make_provider(organisation, idp, groups={"ops": "admin"})
+    actor = admin_of_people_only(organisation)
+    assert not providers.disable(provider=provider, actor=actor).enabled
+    with pytest.raises(Problem) as problem:
+        providers.enable(provider=provider, actor=actor)
+    assert problem.value.code == "escalation_denied"
+    refused = Event.objects.get(organisation=organisation.pk, success=False)
+    assert (refused.action, refused.reason) == ("sso_provider_updated", "escalation_denied")
+    provider.refresh_from_db()
+    assert not provider.enabled
+    assert providers.enable(provider=provider, actor=Actor.person(owner_of(organisation))).enabled
 
 
 def test_an_unknown_role_is_refused(provider: SsoProvider) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache, wraps
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -26,7 +27,7 @@ from rest_framework.views import APIView
 
 from tenants import bodies, problems, sso_people
 from tenants.hosts import unavailable
-from tenants.models import Membership, Organisation, State, User
+from tenants.models import MemberRole, Membership, Organisation, State, User
 from tenants.reads import Read
 from tenants.schemas import SchemaError, in_schema
 
@@ -50,6 +51,7 @@ class Token(Protocol):
     name: str
     scopes: Any
     purpose: str
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,19 @@ def membership(knock: Knock) -> None:
     if knock.membership is None:
         raise Refused(403, "access_denied", "You are not a member of this organisation.")
     knock.user = knock.membership.user
+    if knock.token is None:
+        _came_the_required_way(knock)
+
+
+def _came_the_required_way(knock: Knock) -> None:
+    """While single sign-on is required, only the owner's session may come from the base domain; so
+    a former owner's ends with the transfer. API tokens stay what they are."""
+    if not knock.known_organisation.sso_required or sso_people.came_by_sso(knock.request):
+        return
+    if knock.known_membership.role != MemberRole.OWNER:
+        raise Refused(
+            401, "sso_required", "This organisation takes its members by single sign-on only."
+        )
 
 
 @about_the_organisation
@@ -327,6 +342,8 @@ def _knock(request: HttpRequest, handler: Any, *, is_api: bool) -> Knock:
 def _refused_page(request: HttpRequest, refused: Refused) -> HttpResponse:
     if isinstance(refused.body, HttpResponse):
         return refused.body
+    if refused.code == "sso_required":
+        return HttpResponseRedirect(sso_people.SIGN_IN)
     if refused.status == 401:
         if request.COOKIES.get(sso_people.HINT_COOKIE):
             # Their own way in; it leads on to the other one where it is shut.

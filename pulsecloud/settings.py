@@ -284,6 +284,10 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE; a tick box would only ask for less
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 PASSWORD_RESET_TIMEOUT = 3600
+ACCOUNT_FORMS = {
+    "login": "tenants.account_forms.SignInForm",
+    "reset_password": "tenants.account_forms.ResetForm",
+}
 MFA_ADAPTER = "tenants.two_factor.TwoFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "PulseCloud"

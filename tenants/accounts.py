@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from tenants import addresses, limits, links, locks, recent
+from tenants import addresses, limits, links, locks, mailboxes, recent
 from tenants.models import LinkPurpose, MemberRole, Organisation, User
 from tenants.states import ENDED
 
@@ -30,7 +30,9 @@ class SignInRefused(Exception):
 
 
 def find(email: str) -> User | None:
-    return User.objects.filter(email__iexact=email.strip()).first()
+    """Whose mailbox this is. Exact: a database folds more letters into one than mail does."""
+    wanted = mailboxes.key(email)
+    return User.objects.filter(email=wanted).first() if wanted else None
 
 
 def lock_mailbox(email: str) -> None:
@@ -41,7 +43,8 @@ def lock_mailbox(email: str) -> None:
 def find_or_create_proved(email: str) -> User:
     """The person of a mailbox that was just proved, in the caller's transaction.
 
-    A new person has no password: they sign in by links until they set one.
+    A new person has no password: they sign in by links until they set one. Raises ValidationError
+    for an address that is not ASCII.
     """
     lock_mailbox(email)
     user = find(email)

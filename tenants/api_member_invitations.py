@@ -30,7 +30,7 @@ class InvitationsRoute(OrganisationRoute):
         try:
             found = open_ones.filter(pk=UUID(named)).first()
         except ValueError:
-            found = open_ones.filter(email__iexact=named).first()
+            found = member_invitations.to(named, open_ones).first()
         if found is None:
             raise member_invitations.not_found()
         return found

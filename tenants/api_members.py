@@ -127,7 +127,7 @@ class MembersView(OrganisationRoute):
         people = self.organisation.memberships.select_related("user")
         if isinstance(who, UUID):
             return people.filter(user=who).first()
-        return people.filter(user__email__iexact=who).first()
+        return people.filter(user__email=who.lower()).first()
 
     def _transfer(self, to: Membership | None) -> Membership:
         """In the contract's order: caller, target, freshness."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, mail
+from tenants import addresses, mail, mailboxes
 from tenants.links import digest
 from tenants.models import Invitation, Rollout, Stage, User
 
@@ -63,6 +63,8 @@ def invite(
     Raises InvalidInvitation, and addresses.PublicUrlMissing with `send`.
     """
     email = email.strip()
+    if not email.isascii():
+        raise InvalidInvitation(mailboxes.NOT_ASCII)
     if (canary or send) and not email:
         raise InvalidInvitation("An invitation that proves a mailbox needs an address.")
     if (canary or send) and seats != 1:
@@ -149,9 +151,7 @@ def release(invitation: Invitation) -> None:
 
 def proves_mailbox(invitation: Invitation, email: str) -> bool:
     """Whether whoever redeems it can only have its token from this mailbox."""
-    return bool(
-        invitation.mailed_at and invitation.email and invitation.email.lower() == email.lower()
-    )
+    return bool(invitation.mailed_at and mailboxes.same(invitation.email, email))
 
 
 def exempt_from_limits(token: str) -> bool:

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 
 from audit.actors import Actor
-from tenants import accounts, hosts, member_invitations, membership
+from tenants import accounts, hosts, mailboxes, member_invitations, membership
 from tenants.models import MemberInvitation, User
 from tenants.problems import Problem
 from tenants.signup_gate import hosted_only
@@ -100,7 +100,7 @@ def leave(request: HttpRequest, label: str) -> HttpResponse:
 
 def _somebody_else(request: HttpRequest, invitation: MemberInvitation) -> bool:
     user = request.user
-    return isinstance(user, User) and (user.email or "").lower() != invitation.email.lower()
+    return isinstance(user, User) and not mailboxes.same(user.email, invitation.email)
 
 
 def _whoever(request: HttpRequest) -> Actor:

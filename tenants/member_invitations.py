@@ -13,14 +13,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Upper
 from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts, addresses, limits, mail, membership, signup_rules
+from tenants import accounts, addresses, limits, mail, mailboxes, membership, signup_rules
 from tenants.links import digest
 from tenants.models import MemberInvitation, Membership, Organisation, State, User
 from tenants.problems import Problem
@@ -45,13 +46,13 @@ def invite(
     """
     role = membership.given_role(role)
     email = mailbox(email)
-    found = _unclosed(organisation).filter(email__iexact=email).first()
+    found = to(email, _unclosed(organisation)).first()
     _count(organisation, email if found is None or _may_mail(found) else "")
     with transaction.atomic():
         organisation = membership.active(organisation)
-        if organisation.memberships.filter(user__email__iexact=email).exists():
+        if organisation.memberships.filter(user__email=mailboxes.key(email)).exists():
             raise Problem(409, "already_member", f"{email} is a member already.")
-        invitation = _unclosed(organisation).filter(email__iexact=email).first()
+        invitation = to(email, _unclosed(organisation)).first()
         if invitation is None:
             if _unclosed(organisation).count() >= MOST_OPEN:
                 raise Problem(
@@ -109,12 +110,13 @@ def accept(
         raise mailbox_not_proved()
     with transaction.atomic():
         organisation = membership.active(invitation.organisation)
+        if not mailboxes.same(invitation.email, user.email):
+            raise not_found()
         claimed = MemberInvitation.objects.filter(
             _open(),
             organisation=organisation,
             pk=invitation.pk,
             token_hash=invitation.token_hash,
-            email__iexact=user.email or "",
         ).update(accepted_at=timezone.now(), accepted_by=user)
         if claimed != 1 or not user.is_active:
             raise not_found()
@@ -149,7 +151,10 @@ def join(*, token: str) -> tuple[User, Membership]:
         invitation = find(token)
         if invitation is None:
             raise not_found()
-        user = accounts.find_or_create_proved(invitation.email)
+        try:
+            user = accounts.find_or_create_proved(invitation.email)
+        except ValidationError:
+            raise not_found() from None
         joined = accept(invitation=invitation, user=user, actor=Actor.person(user))
     return user, joined
 
@@ -168,11 +173,17 @@ def of_person(user: User) -> QuerySet[MemberInvitation]:
     """The invitations that this person could accept now, newest first."""
     if not user.email or user.email_verified_at is None:
         return MemberInvitation.objects.none()
-    return (
-        MemberInvitation.objects.alias(mailbox=Lower("email"))
-        .filter(_open(), mailbox=user.email.lower(), organisation__state=State.ACTIVE)
-        .select_related("organisation", "invited_by")
+    mine = to(user.email, MemberInvitation.objects.filter(_open()))
+    return mine.filter(organisation__state=State.ACTIVE).select_related(
+        "organisation", "invited_by"
     )
+
+
+def to(email: str, among: QuerySet[MemberInvitation]) -> QuerySet[MemberInvitation]:
+    """Those of them that go to this mailbox. No letter beyond ASCII folds to the same both ways."""
+    key = mailboxes.key(email)
+    both_ways = among.alias(lower=Lower("email"), upper=Upper("email"))
+    return both_ways.filter(lower=key, upper=key.upper())
 
 
 def of_organisation(organisation: Organisation) -> QuerySet[MemberInvitation]:

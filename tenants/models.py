@@ -14,6 +14,8 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from tenants import mailboxes
+
 SCHEMA_NAME = r"^org_[0-9a-f]{32}$"
 LABEL = r"^[a-z0-9]([a-z0-9-]{1,38}[a-z0-9])$"
 
@@ -29,12 +31,16 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
 
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email__iexact=username)
+        return self.get(email=mailboxes.key(username))
 
     @staticmethod
     def clean_email(email: str | None) -> str | None:
-        """In lower case, as whoever signs in is looked up by."""
-        return email.strip().lower() or None if email else None
+        """In lower case, as whoever signs in is looked up by.
+
+        Raises ValidationError for what is not ASCII (`tenants.mailboxes`).
+        """
+        mailboxes.require_ascii(email or "")
+        return mailboxes.key(email) or None
 
 
 class User(AbstractBaseUser, PermissionsMixin):

@@ -13,6 +13,7 @@ from enum import Enum
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -144,7 +145,10 @@ def prove_mailbox(organisation: Organisation, *, actor: Actor | None = None) -> 
         organisation = locked(organisation)
         if organisation.state != State.REQUESTED:
             raise TransitionRefused("not_requested", "This request is over.")
-        user = accounts.find_or_create_proved(organisation.owner_email)
+        try:
+            user = accounts.find_or_create_proved(organisation.owner_email)
+        except ValidationError:
+            raise TransitionRefused("invalid_email", "No account has such an address.") from None
         if not user.is_active:
             raise TransitionRefused("account_closed", "This account is closed.")
         who = actor or Actor.person(user)

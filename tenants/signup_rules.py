@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from tenants import hosts
+from tenants import hosts, mailboxes
 
 # Labels of canaries begin with this, and no others do (a constraint guards the first half).
 CANARY_PREFIX: Final = "canary-"
@@ -52,8 +52,10 @@ def parse(body: Mapping[str, Any]) -> Request:
 
 
 def clean_email(value: Any) -> str:
-    """At most 254 characters, one @, a dotted domain, no blank or control character."""
+    """ASCII, at most 254 characters, one @, a dotted domain, no blank or control character."""
     email = value.strip() if isinstance(value, str) else ""
+    if not email.isascii() and "@" in email:
+        raise InvalidSignup("invalid_email", "email", mailboxes.NOT_ASCII)
     local, _, domain = email.partition("@")
     try:
         if len(email) > 254 or "." not in domain.strip(".") or domain != domain.strip("."):

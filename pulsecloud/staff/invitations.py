@@ -26,7 +26,7 @@ from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.entitlement import organisation_link
 from pulsecloud.staff.verbs import Verb, VerbAdmin, VerbRefused, staff_actor
 from pulsecloud.staff.words import ago, exactly
-from tenants import addresses, invitations
+from tenants import addresses, invitations, mailboxes
 from tenants.models import Invitation, Organisation, User
 
 
@@ -97,6 +97,11 @@ class InvitationForm(forms.Form):
         required=False, max_length=200, widget=UnfoldAdminTextInputWidget(),
         help_text="For your colleagues; the invited person does not see it.",
     )  # fmt: skip
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        mailboxes.require_ascii(email)
+        return email
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

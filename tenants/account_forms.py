@@ -1,0 +1,31 @@
+"""allauth's forms with our rules: addresses are ASCII, so that no two mailboxes look like one."""
+
+from __future__ import annotations
+
+from allauth.account.forms import LoginForm, ResetPasswordForm
+from django import forms
+
+from tenants import mailboxes
+
+
+class SignInForm(LoginForm):  # type: ignore[misc]
+    """/accounts/login/"""
+
+    def clean_login(self) -> str:
+        _require_ascii(self, "login")
+        login: str = super().clean_login()
+        return login
+
+
+class ResetForm(ResetPasswordForm):  # type: ignore[misc]
+    """/accounts/password/reset/"""
+
+    def clean_email(self) -> str:
+        _require_ascii(self, "email")
+        email: str = super().clean_email()
+        return email
+
+
+def _require_ascii(form: forms.Form, name: str) -> None:
+    """As it was typed: allauth's fields have folded the letters by now."""
+    mailboxes.require_ascii(str(form.data.get(form.add_prefix(name), "")).strip())

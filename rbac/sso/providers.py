@@ -159,6 +159,9 @@ def delete(*, provider: SsoProvider, actor: Actor, reason: str = "") -> None:
     Raises Problem 409 `last_provider_required`; twice does nothing.
     """
     with transaction.atomic():
+        # First, as whoever requires single sign-on does: neither that nor another deletion may
+        # come between the question whether this is the last way in and its answer.
+        Organisation.objects.select_for_update(no_key=True).get(pk=provider.organisation_id)
         locked = SsoProvider.objects.select_for_update().filter(pk=provider.pk).first()
         if locked is None:
             return

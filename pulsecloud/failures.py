@@ -31,6 +31,13 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(request, "403.html", status=403)
 
 
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW. A form under /api/ that a browser sent is answered with a page too."""
+    if _by_program(request) and "text/html" not in request.headers.get("Accept", ""):
+        return problems.contract(403, "csrf_failure", "The CSRF token is missing or wrong.")
+    return render(request, "403_csrf.html", status=403)
+
+
 def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404."""
     if _by_program(request):

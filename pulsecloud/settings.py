@@ -307,6 +307,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "pulsecloud_session"
 SESSION_ENGINE = "tenants.sessions"
+CSRF_FAILURE_VIEW = "pulsecloud.failures.forged"
 
 # --- web -----------------------------------------------------------------------------------------
 

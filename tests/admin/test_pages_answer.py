@@ -17,10 +17,10 @@ from billing import keys, leases
 from pulsecloud.staff.base import StaffAdmin
 from rbac import models as tenant_tables
 from tenants import invitations, mail
-from tenants.models import Organisation, ReadinessRecord
+from tenants.models import Organisation, ReadinessRecord, SsoIdentity, SsoProvider
 from tests.admin import staff
 from tests.admin.staff import changelist
-from tests.factories import add_member
+from tests.factories import add_member, make_user
 
 ACTOR = Actor.system("test")
 LISTS = [
@@ -35,6 +35,8 @@ LISTS = [
     "tenants_organisation",
     "tenants_outboxmail",
     "tenants_readinessrecord",
+    "tenants_ssoidentity",
+    "tenants_ssoprovider",
     "tenants_user",
 ]
 
@@ -48,6 +50,16 @@ def a_row_of_everything() -> Organisation:
     keys.rotate(actor=ACTOR)
     job("failed")
     sealing.seal()
+    provider = SsoProvider.objects.create(
+        organisation=organisation, slug="work", name="Work", issuer="https://id.example.test"
+    )
+    SsoIdentity.objects.create(
+        organisation=organisation,
+        provider=provider,
+        issuer=provider.issuer,
+        subject=str(organisation.pk),
+        user=make_user(),
+    )
     return organisation
 
 

@@ -15,7 +15,7 @@ from relay.server.models import BlockedInstance
 from tenants import lifecycle, metrics
 from tenants.models import Organisation, State, SuspendedBy
 from tenants.states import TRANSITIONS, TransitionRefused, move
-from tests.factories import make_organisation, make_user
+from tests.factories import make_organisation, owner_of
 
 OWNER, PLATFORM, BILLING = SuspendedBy.OWNER, SuspendedBy.PLATFORM, SuspendedBy.BILLING
 ACTOR = Actor.system("test")
@@ -76,7 +76,7 @@ def test_suspension_unpairs_nothing() -> None:
     organisation = make_organisation()
     token, secret = tokens.issue(
         organisation,
-        user=make_user(),
+        user=owner_of(organisation),
         name="phone",
         scopes=["relay:mobile:access"],
         actor=ACTOR,

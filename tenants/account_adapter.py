@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.core.mail import EmailMessage
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts, addresses, limits, lockout, mail, recent
+from tenants import accounts, addresses, limits, lockout, mail, passwords, recent
 from tenants.models import User
 
 
@@ -110,6 +111,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_reauthentication_required(self, *, app: str, **_: Any) -> bool:
         return not recent.is_recent(self.request)
+
+    def set_password(self, user: User, password: str) -> None:
+        """That one column, under a lock: an account that was closed meanwhile stays closed, and a
+        password that was changed meanwhile is not changed back. Raises PermissionDenied."""
+        with transaction.atomic():
+            passwords.hold(user)
+            user.set_password(password)
+            user.save(update_fields=["password"])
 
     # --- ways on --------------------------------------------------------------------------------
 

@@ -48,12 +48,13 @@ def find_or_create_proved(email: str) -> User:
     """
     lock_mailbox(email)
     user = find(email)
+    now = timezone.now()
     if user is None:
-        user = User(email=User.objects.clean_email(email))
-        user.set_unusable_password()
+        return User.objects.create_user(email, email_verified_at=now)
     if user.email_verified_at is None:
-        user.email_verified_at = timezone.now()
-    user.save()
+        # That one column: what changed meanwhile, such as a closed account, stays.
+        User.objects.filter(pk=user.pk).update(email_verified_at=now)
+        user.refresh_from_db()
     return user
 
 

@@ -9,16 +9,50 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
-from allauth.account.views import PasswordResetFromKeyView, PasswordResetView
+from allauth.account.views import (
+    PasswordChangeView,
+    PasswordResetFromKeyView,
+    PasswordResetView,
+    PasswordSetView,
+)
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from audit import trail
 from audit.actors import Actor
 from tenants import accounts, addresses, limits
+from tenants.models import User
 from tenants.signup_gate import settle
 
 PER_ADDRESS, SECONDS = 10, 600
+
+
+def hold(user: User) -> None:
+    """Locks the row until the transaction ends. Raises PermissionDenied when the account is closed
+    or its password is no longer the one that `user` was read with."""
+    current = User.objects.select_for_update().get(pk=user.pk)
+    if not current.is_active or current.password != user.password:
+        raise PermissionDenied("The account changed meanwhile. Sign in again.")
+
+
+class _Held:
+    """For pages that keep their person signed in: whoever closes the account meanwhile waits, and
+    then ends the session that comes of it as well."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            hold(form.user)
+            return cast(HttpResponse, super().form_valid(form))  # type: ignore[misc]
+
+
+class ChangeView(_Held, PasswordChangeView):  # type: ignore[misc]
+    """/accounts/password/change/"""
+
+
+class SetView(_Held, PasswordSetView):  # type: ignore[misc]
+    """/accounts/password/set/, for people who have none."""
 
 
 class ResetView(PasswordResetView):  # type: ignore[misc]

@@ -1,6 +1,5 @@
 """/accounts/ on the base domain: our pages, then allauth's behind our rules."""
 
-from allauth.account import views as account
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
 from django.urls import include, path, re_path
@@ -19,7 +18,8 @@ urlpatterns = [
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
         passwords.ResetFromKeyView.as_view(),
     ),
-    path("password/set/", recently_confirmed(account.password_set)),
+    path("password/change/", passwords.ChangeView.as_view()),
+    path("password/set/", recently_confirmed(passwords.SetView.as_view())),
     # allauth's own sign-up makes people without organisations; its page of addresses would let a
     # person claim a mailbox that nobody proved; its codes by mail are not used.
     path("signup/", RedirectView.as_view(url="/signup")),

@@ -15,6 +15,7 @@ _WORDS: Final = {
     "licence_detached": "Licence detached",
     "magic_link_requested": "Sign-in link asked for",
     "member_added": "Person joined",
+    "member_invitation_accepted": "Invitation accepted",
     "member_invitation_declined": "Invitation declined",
     "member_invitation_resent": "Invitation sent again",
     "member_invitation_revoked": "Invitation revoked",

@@ -2,8 +2,9 @@
 loses every role and token (contract section 9; design section 6, "Roles").
 
 Receivers of `tenants.signals`, run inside the membership verb's transaction: what fails here undoes
-the change of membership too. A membership gives a role, so the rule of rbac.escalation holds here as
-well: a person gives and takes no more than they have themselves.
+the change of membership too. A membership gives a role, so the rule of rbac.escalation holds here
+as well: a person gives and takes no more than they have themselves, and nobody joins as more than
+the one who invited them has by then.
 """
 
 from __future__ import annotations
@@ -12,21 +13,35 @@ from typing import Any
 from uuid import UUID
 
 from audit.actors import Actor
-from rbac import changes, escalation, tokens
+from rbac import attempts, changes, escalation, tokens
 from rbac.authorizer import grants_of
 from rbac.builtin import ROLE_OF_MEMBER
 from rbac.models import ApiToken, Assignment
 from rbac.role_tree import Tree
 from tenants import notify, signals, versions
 from tenants.models import MemberRole, Organisation
+from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 
 def connect() -> None:
     """Called once, when the app is ready."""
+    signals.role_offered.connect(on_offered, dispatch_uid="rbac.people.offered")
     signals.member_added.connect(on_added, dispatch_uid="rbac.people.added")
     signals.member_changed.connect(on_changed, dispatch_uid="rbac.people.changed")
     signals.member_removed.connect(on_removed, dispatch_uid="rbac.people.removed")
+
+
+def on_offered(*, organisation: Organisation, role: str, by: UUID, **_: Any) -> None:
+    """Whether this member may give that place now: change people, and give all its role names.
+
+    Raises Problem 403 `forbidden`, `escalation_denied`; 409 `org_not_active` without roles yet.
+    """
+    if organisation.provisioned_at is None:
+        raise Problem(409, "org_not_active", "The organisation is still being set up.")
+    with in_schema(organisation):
+        standing = attempts.standing_of(Actor("person", str(by)))
+        escalation.require(standing, Tree.load().grants([ROLE_OF_MEMBER[role]]))
 
 
 def on_added(
@@ -109,8 +124,8 @@ def _replace(
 
 
 def _require(tree: Tree, role_ids: list[str], user_id: UUID, actor: Actor) -> None:
-    """Who acts on somebody else needs all that these roles name. Oneself one may only join, as one
-    was invited, and leave."""
+    """Who acts on somebody else needs all that these roles name. Oneself one may only leave, and
+    join: as single sign-on says, or as one was invited by somebody whom `on_offered` judged."""
     if actor.kind == "person" and actor.id != str(user_id):
         by = UUID(actor.id)
         standing = escalation.Standing(by, grants=tuple(grants_of(by)))

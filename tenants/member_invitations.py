@@ -3,14 +3,18 @@
 An invitation goes to a mailbox, and only a person who proved that very mailbox can accept it: by
 its mailed link, or signed in with that address. It works once, until it expires, is declined or
 revoked; sent again it gets a new link, and the old one is dead. Only the SHA-256 of a link's token
-is stored. Whether an address has an account shows nowhere.
+is stored. Whether an address has an account shows nowhere. Whoever sent it last stands behind it
+(`tenants.backing`): it works only while they may give its role.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -21,35 +25,43 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts, addresses, limits, mail, mailboxes, membership, signup_rules
+from tenants import accounts, addresses, backing, mail, mailboxes, membership, signup_rules
+from tenants import invitation_pace as pace
 from tenants.links import digest
 from tenants.models import MemberInvitation, Membership, Organisation, State, User
 from tenants.problems import Problem
 
 PREFIX: Final = "join_"
 MOST_OPEN: Final = 100  # of one organisation, expired ones that nobody revoked included
-PAUSE: Final = timedelta(minutes=5)  # between two mails of one invitation
-# All organisations together, and apart from sign-in mails: nobody is kept from signing in by
-# others who invite them.
-MAILS_PER_MAILBOX_PER_HOUR: Final = 3
 
 
 def invite(
     *, organisation: Organisation, email: str, role: str, actor: Actor, by: User, reason: str = ""
 ) -> MemberInvitation:
     """Invites a mailbox; one that was invited already gets this role, and a fresh mail unless the
-    last is less than PAUSE old. Call it outside a transaction.
+    last is less than `invitation_pace.PAUSE` old. Call it outside a transaction.
 
-    Raises Problem 400 `invalid_user`, `invalid_role`; 409 `already_member`, `org_not_active`,
-    `too_many_open_invitations`; 429 `too_many_invitations`, `too_many_mails`; 503
-    `public_url_missing`.
+    Raises Problem 400 `invalid_user`, `invalid_role`; 403 `forbidden`, `escalation_denied`; 409
+    `already_member`, `org_not_active`, `too_many_open_invitations`; 429 `too_many_invitations`,
+    `too_many_mails`; 503 `public_url_missing`.
     """
     role = membership.given_role(role)
     email = mailbox(email)
+    wanted = MemberInvitation(organisation=organisation, email=email, role=role)
+    with backing.audited("member_invited", wanted, actor):
+        # Before anything is counted; what counts is the answer under the lock.
+        backing.require(organisation=organisation, role=role, by=by.pk)
+        return _invite(organisation, email, role, actor, by, reason)
+
+
+def _invite(
+    organisation: Organisation, email: str, role: str, actor: Actor, by: User, reason: str
+) -> MemberInvitation:
     found = to(email, _unclosed(organisation)).first()
-    _count(organisation, email if found is None or _may_mail(found) else "")
+    pace.count(organisation, email if found is None or pace.may_mail(found) else "")
     with transaction.atomic():
         organisation = membership.active(organisation)
+        backing.require(organisation=organisation, role=role, by=by.pk)
         if organisation.memberships.filter(user__email=mailboxes.key(email)).exists():
             raise Problem(409, "already_member", f"{email} is a member already.")
         invitation = to(email, _unclosed(organisation)).first()
@@ -63,27 +75,38 @@ def invite(
             invitation = MemberInvitation(organisation=organisation, email=email, sends=0)
         before = {} if invitation.sends == 0 else {"role": invitation.role}
         invitation.role, invitation.invited_by = role, by
-        _renew(invitation, mail_it=invitation.sends == 0 or _may_mail(invitation))
+        _renew(invitation, mail_it=invitation.sends == 0 or pace.may_mail(invitation))
         _record("member_invited", invitation, actor, reason, before=before)
     return invitation
 
 
 def resend(*, invitation: MemberInvitation, actor: Actor, reason: str = "") -> MemberInvitation:
-    """Mails it again with a new link and a new time. Call it outside a transaction.
+    """Mails it again with a new link and a new time; a person who does so stands behind it from
+    then on. Call it outside a transaction.
 
-    Raises Problem 404 `invitation_not_found`; 409 `org_not_active`; 429 `sent_recently`,
-    `too_many_invitations`, `too_many_mails`; 503 `public_url_missing`.
+    Raises as `invite` does, and Problem 404 `invitation_not_found`; 429 `sent_recently`.
     """
-    if not _may_mail(invitation):
-        raise _sent_recently()
-    _count(invitation.organisation, invitation.email)
+    by = UUID(actor.id) if actor.kind == "person" else invitation.invited_by_id
+    with backing.audited("member_invitation_resent", invitation, actor):
+        backing.require(organisation=invitation.organisation, role=invitation.role, by=by)
+        return _resend(invitation, actor, by, reason)
+
+
+def _resend(
+    invitation: MemberInvitation, actor: Actor, by: UUID | None, reason: str
+) -> MemberInvitation:
+    if not pace.may_mail(invitation):
+        raise pace.sent_recently()
+    pace.count(invitation.organisation, invitation.email)
     with transaction.atomic():
         organisation = membership.active(invitation.organisation)
         current = _unclosed(organisation).filter(pk=invitation.pk).first()
         if current is None:
             raise not_found()
-        if not _may_mail(current):
-            raise _sent_recently()
+        backing.require(organisation=organisation, role=current.role, by=by)
+        if not pace.may_mail(current):
+            raise pace.sent_recently()
+        current.invited_by_id = by
         _renew(current, mail_it=True)
         _record("member_invitation_resent", current, actor, reason)
     return current
@@ -103,11 +126,16 @@ def accept(
 ) -> Membership:
     """The person joins; of any number who try at once, one time only.
 
-    Raises Problem 403 `mailbox_not_proved`, 404 `invitation_not_found` also for other people's, 409
-    `org_not_active`.
+    Raises Problem 403 `mailbox_not_proved`, 404 `invitation_not_found` also for other people's and
+    while its sender may not give its role, 409 `org_not_active`.
     """
     if user.email_verified_at is None:
         raise mailbox_not_proved()
+    with _unusable_without_backing(invitation, actor):
+        return _accept(invitation, user, actor, reason)
+
+
+def _accept(invitation: MemberInvitation, user: User, actor: Actor, reason: str = "") -> Membership:
     with transaction.atomic():
         organisation = membership.active(invitation.organisation)
         if not mailboxes.same(invitation.email, user.email):
@@ -121,6 +149,8 @@ def accept(
         if claimed != 1 or not user.is_active:
             raise not_found()
         invitation.refresh_from_db()
+        by = invitation.invited_by_id
+        backing.require(organisation=organisation, role=invitation.role, by=by)
         joined = membership.add(
             organisation=organisation,
             user=user,
@@ -147,15 +177,16 @@ def join(*, token: str) -> tuple[User, Membership]:
 
     The caller signs the person in. Raises Problem 404 `invitation_not_found`, 409 `org_not_active`.
     """
-    with transaction.atomic():
-        invitation = find(token)
-        if invitation is None:
-            raise not_found()
+    invitation = find(token)
+    if invitation is None:
+        raise not_found()
+    # Refused, there may be no account: who came by the link is nobody then.
+    with _unusable_without_backing(invitation, Actor.anonymous()), transaction.atomic():
         try:
             user = accounts.find_or_create_proved(invitation.email)
         except ValidationError:
             raise not_found() from None
-        joined = accept(invitation=invitation, user=user, actor=Actor.person(user))
+        joined = _accept(invitation, user, Actor.person(user))
     return user, joined
 
 
@@ -191,6 +222,19 @@ def of_organisation(organisation: Organisation) -> QuerySet[MemberInvitation]:
     return _unclosed(organisation).select_related("invited_by")
 
 
+@contextmanager
+def _unusable_without_backing(invitation: MemberInvitation, actor: Actor) -> Iterator[None]:
+    """Around the transaction: who is invited learns no more than that it cannot be used, and the
+    trail says why."""
+    try:
+        with backing.audited("member_invitation_accepted", invitation, actor):
+            yield
+    except Problem as problem:
+        if problem.status != 403:
+            raise
+        raise not_found() from None
+
+
 def not_found() -> Problem:
     return Problem(404, "invitation_not_found", "There is no such invitation.")
 
@@ -217,47 +261,6 @@ def _unclosed(organisation: Organisation) -> QuerySet[MemberInvitation]:
 
 def _open() -> Q:
     return Q(accepted_at=None, declined_at=None, revoked_at=None, expires_at__gt=timezone.now())
-
-
-def _may_mail(invitation: MemberInvitation) -> bool:
-    return timezone.now() - invitation.sent_at >= PAUSE
-
-
-def _sent_recently() -> Problem:
-    minutes = int(PAUSE.total_seconds() // 60)
-    return Problem(
-        429,
-        "sent_recently",
-        f"It was sent less than {minutes} minutes ago. Wait a little.",
-        retryAfter=minutes * 60,
-    )
-
-
-def _count(organisation: Organisation, email: str) -> None:
-    """Counts one invitation, and the mail when there will be one."""
-    try:
-        addresses.base()
-    except addresses.PublicUrlMissing:
-        raise Problem(
-            503, "public_url_missing", "This server has no public address yet, so nobody can join."
-        ) from None
-    per_hour = settings.MEMBER_INVITATIONS_PER_HOUR
-    if not limits.allow("member-invitations", str(organisation.pk), limit=per_hour, seconds=3600):
-        raise Problem(
-            429,
-            "too_many_invitations",
-            f"An organisation can send {per_hour} invitations in an hour. Try again later.",
-            retryAfter=3600,
-        )
-    if email and not limits.allow(
-        "member-invitation-mail", email, limit=MAILS_PER_MAILBOX_PER_HOUR, seconds=3600
-    ):
-        raise Problem(
-            429,
-            "too_many_mails",
-            "That mailbox got several invitations within the hour. Try again later.",
-            retryAfter=3600,
-        )
 
 
 def _renew(invitation: MemberInvitation, *, mail_it: bool) -> None:

@@ -1,7 +1,7 @@
-"""What higher rooms may listen to: an organisation's people changed.
+"""What higher rooms may listen to: an organisation's people changed, or a place was offered.
 
-Sent by `tenants.membership` inside its transaction, each with `organisation`, `user_id` (UUID) and
-`actor`; a receiver that fails undoes the change.
+Changes are sent by `tenants.membership` inside its transaction, each with `organisation`, `user_id`
+(UUID) and `actor`; a receiver that fails undoes the change.
 """
 
 from django.dispatch import Signal
@@ -9,3 +9,7 @@ from django.dispatch import Signal
 member_added = Signal()  # role
 member_changed = Signal()  # before, after: membership roles
 member_removed = Signal()  # role: what it was
+
+# Sent by `tenants.backing`: organisation, role (a membership role), by (UUID of a member). Whoever
+# knows that this person may not give this role raises Problem 403.
+role_offered = Signal()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
-from tenants import lifecycle, member_invitations, membership
+from tenants import invitation_pace, lifecycle, member_invitations, membership
 from tenants.links import digest
 from tenants.models import MemberInvitation, Organisation, OutboxMail, State
 from tenants.problems import Problem
@@ -36,7 +36,7 @@ def accept(invitation: MemberInvitation, user: Any) -> Any:
 def waited(invitation: MemberInvitation) -> MemberInvitation:
     """As if its last mail was a while ago."""
     MemberInvitation.objects.filter(pk=invitation.pk).update(
-        sent_at=timezone.now() - member_invitations.PAUSE
+        sent_at=timezone.now() - invitation_pace.PAUSE
     )
     invitation.refresh_from_db()
     return invitation

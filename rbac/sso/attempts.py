@@ -37,22 +37,27 @@ class Opened:
 
 @dataclass(frozen=True)
 class Taken:
-    """An attempt that came back. With `test_by` it only shows that person what was claimed."""
+    """An attempt that came back. With `test_by` it only shows that person what was claimed; with
+    `prove_again` the person must have proved themselves just now."""
 
     provider: SsoProvider
     nonce: str
     verifier: str
     test_by: UUID | None
+    prove_again: bool
 
 
-def open_for(provider: SsoProvider, *, browser: str, test_by: UUID | None = None) -> Opened:
+def open_for(
+    provider: SsoProvider, *, browser: str, test_by: UUID | None = None, prove_again: bool = False
+) -> Opened:
     """A new attempt of the browser that holds the cookie value `browser`."""
     opened = Opened(
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
         verifier=secrets.token_urlsafe(48),
     )
-    secret = json.dumps({"nonce": opened.nonce, "verifier": opened.verifier}).encode()
+    kept = {"nonce": opened.nonce, "verifier": opened.verifier, "prove_again": prove_again}
+    secret = json.dumps(kept).encode()
     organisation = provider.organisation_id
     now = timezone.now()
     with transaction.atomic():
@@ -92,4 +97,10 @@ def take(state: str, *, browser: str, organisation: UUID) -> Taken:
         raise SsoRefused("invalid_state")
     attempt = SsoAttempt.objects.select_related("provider").get(state_hash=links.digest(state))
     secret = json.loads(sealing.open_sealed(attempt.sealed, context=str(organisation)))
-    return Taken(attempt.provider, secret["nonce"], secret["verifier"], attempt.test_by)
+    return Taken(
+        provider=attempt.provider,
+        nonce=secret["nonce"],
+        verifier=secret["verifier"],
+        test_by=attempt.test_by,
+        prove_again=secret.get("prove_again", False),
+    )

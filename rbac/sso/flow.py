@@ -21,7 +21,7 @@ from rbac.sso import attempts, discovery, id_token, providers
 from rbac.sso.claims import Claimed
 from rbac.sso.claims import read as read_claims
 from rbac.sso.refusals import SsoRefused
-from tenants import addresses, outbound
+from tenants import addresses, outbound, recent
 from tenants.models import Organisation, SsoProvider
 
 _LONGEST_CODE: Final = 4096
@@ -55,9 +55,10 @@ def start(
     prove_again: bool = False,
 ) -> str:
     """The provider's address to send the browser to. With `prove_again` the provider is asked to
-    have the person sign in anew. Raises SsoRefused `provider_unavailable`."""
+    have the person sign in anew. `max_age` has it say when they last did (Core, section 2): what
+    is dangerous needs to know. Raises SsoRefused `provider_unavailable`."""
     metadata = discovery.of(provider)
-    attempt = attempts.open_for(provider, browser=browser, test_by=test_by)
+    attempt = attempts.open_for(provider, browser=browser, test_by=test_by, prove_again=prove_again)
     client = _client(organisation, provider, metadata)
     url, _ = client.create_authorization_url(
         metadata.authorization_endpoint,
@@ -65,6 +66,7 @@ def start(
         code_verifier=attempt.verifier,
         nonce=attempt.nonce,
         response_mode="query",
+        max_age=recent.SECONDS,
         **({"prompt": "login"} if prove_again else {}),
     )
     return str(url)
@@ -102,6 +104,7 @@ def finish(
         metadata=metadata,
         nonce=taken.nonce,
         access_token=access_token,
+        max_age=recent.SECONDS if taken.prove_again else None,
     )
     said = _completed(provider, metadata, said, access_token)
     return Answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ ALGORITHMS: Final = (
 LEEWAY: Final = 60  # seconds by which clocks may differ
 LONGEST: Final = 64 * 1024
 LONGEST_SUBJECT: Final = 255  # Core, section 2
+_NEVER: Final = 1 << 40  # Unix time; beyond it stands no time
 
 _CODES = {
     "iss": "issuer_mismatch",
@@ -35,6 +37,7 @@ _CODES = {
     "azp": "audience_mismatch",
     "nonce": "nonce_mismatch",
     "sub": "missing_subject",
+    "auth_time": "not_proved_again",
 }
 
 
@@ -45,8 +48,12 @@ def verify(
     metadata: discovery.Metadata,
     nonce: str,
     access_token: str = "",
+    max_age: int | None = None,
 ) -> dict[str, Any]:
-    """The claims of a token that is all it should be. Raises SsoRefused with the contract's codes."""
+    """The claims of a token that is all it should be. Raises SsoRefused with the contract's codes.
+
+    With `max_age` it must say that the person proved themselves within so many seconds.
+    """
     if not token:
         raise SsoRefused("missing_id_token")
     if not isinstance(token, str) or len(token) > LONGEST:
@@ -72,6 +79,7 @@ def verify(
                 "nonce": nonce,
                 "client_id": provider.client_id,
                 "access_token": access_token,
+                "max_age": max_age,
             },
         )
         claims.validate(leeway=LEEWAY)
@@ -89,7 +97,18 @@ def verify(
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise SsoRefused("invalid_id_token", type(error).__name__) from None
     _check_subject(claims)
+    if max_age is not None and proved_at(claims) < time.time() - max_age - LEEWAY:
+        raise SsoRefused("not_proved_again", "claim auth_time")
     return dict(claims)
+
+
+def proved_at(claims: Mapping[str, Any]) -> float:
+    """When the person last proved who they are to the provider, as Unix time; 0 when it does not
+    say, for then it may have been long ago."""
+    said = claims.get("auth_time")
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said < _NEVER:
+        return 0.0
+    return min(float(said), time.time())
 
 
 def _header(token: str) -> Mapping[str, Any]:

@@ -89,6 +89,19 @@ REASONS: Final[dict[str, Reason]] = {
         "Your groups decide here, and your identity provider named none that may sign in, or did "
         "not say what groups you are in.",
     ),
+    "too_many_permissions": Reason(
+        403,
+        "Your groups give too much",
+        "The roles of your groups have more permissions together than one person may have. Tell "
+        "the organisation's administrator.",
+    ),
+    "not_proved_again": Reason(
+        403,
+        "Your identity provider did not confirm that it was you just now",
+        "What you wanted to do takes a sign-in of the last five minutes. It did not say when you "
+        "last signed in there (auth_time), or that was longer ago. Your session goes on; the "
+        "organisation's owner can do this, or have the provider tell it.",
+    ),
     "session_failed": Reason(
         403, "You cannot be signed in", "Your account here is closed. Ask an administrator."
     ),

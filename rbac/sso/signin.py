@@ -7,7 +7,6 @@ no password and no staff rights (H7), and their session opens this one host.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from rbac.sso import mapping
+from rbac.sso import id_token, mapping
 from rbac.sso.claims import Claimed
 from rbac.sso.refusals import SsoRefused
 from tenants import accounts, locks, membership, problems, recent, sessions, sso_people
@@ -121,14 +120,13 @@ def start_session(
 ) -> None:
     """A session on this host that ends after the provider's hours, however busy it is.
 
-    How fresh it is counts from when the person proved themselves to the provider, if it says so.
+    How fresh it is counts from when the person proved themselves to the provider. One that does not
+    say makes no fresh sessions: it may know the person since this morning.
     """
     accounts.start_session(request, identity.user)
     request.session.set_expiry(timezone.now() + timedelta(hours=provider.session_hours))
     request.session[sso_people.SESSION_KEY] = provider.slug
-    proved = claims.get("auth_time")
-    if isinstance(proved, int | float) and not isinstance(proved, bool):
-        recent.note(request, at=min(float(proved), time.time()))
+    recent.note(request, at=id_token.proved_at(claims))
 
 
 def _find_or_create(arrival: Arrival) -> SsoIdentity:

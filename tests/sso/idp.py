@@ -125,6 +125,7 @@ class Idp:
             "iat": now,
             "exp": now + 300,
             "nonce": asked["nonce"],
+            **({"auth_time": now} if "max_age" in asked else {}),
             **self.claims,
             **self.twist,
         }

@@ -172,6 +172,38 @@ def test_how_fresh_a_sign_in_is_says_the_provider(
 # --- leaving, and coming back --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("said", [None, 0, -1, True, 10**400], ids=str)
+def test_a_provider_that_does_not_say_makes_no_fresh_session(
+    provider: SsoProvider, idp: Idp, host: str, said: object
+) -> None:
+    """It may know the person since this morning; and it is asked each time (Core, section 2)."""
+    SsoProvider.objects.update(default_role="admin")
+    idp.twist = {"auth_time": said}
+    visitor = Visitor()
+    address = begin(visitor, provider)
+    assert "max_age=300" in address
+    assert visitor.get(idp.callback(address), host=host).status_code == 303
+    assert visitor.get("/sso/settings", host=host).status_code == 200
+    assert visitor.get("/sso/settings/new", host=host).headers["Location"] == "/sso/?again=1"
+
+
+@pytest.mark.parametrize("ago", [None, 3600], ids=["silent", "stale"])
+def test_proving_it_again_without_proof_says_why(
+    provider: SsoProvider, idp: Idp, host: str, ago: int | None
+) -> None:
+    """Instead of leading round in a circle. The session that was there goes on."""
+    SsoProvider.objects.update(default_role="admin")
+    idp.twist = {"auth_time": ago and int(time.time()) - ago}
+    visitor = Visitor()
+    comes(visitor, provider, idp)
+    answer = comes(visitor, provider, idp, again="1")
+    assert (answer.status_code, code_in(answer)) == (403, "not_proved_again")
+    assert visitor.get("/", host=host).status_code == 200
+    idp.twist = {}
+    assert comes(visitor, provider, idp, again="1").status_code == 303
+    assert visitor.get("/sso/settings/new", host=host).status_code == 200
+
+
 def test_a_removed_member_is_out_and_comes_in_again_only_through_the_provider(
     provider: SsoProvider, organisation: Organisation, idp: Idp, host: str
 ) -> None:

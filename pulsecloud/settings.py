@@ -287,6 +287,7 @@ PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_FORMS = {
     "login": "tenants.account_forms.SignInForm",
     "reset_password": "tenants.account_forms.ResetForm",
+    "reset_password_from_key": "tenants.account_forms.NewPasswordForm",
 }
 MFA_ADAPTER = "tenants.two_factor.TwoFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]

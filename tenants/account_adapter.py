@@ -32,8 +32,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     # --- mail -----------------------------------------------------------------------------------
 
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
-        """To the account's own address, never to the one that somebody typed."""
-        super().send_password_reset_mail(user, str(user.email), context)
+        """To the account's own address, never to the one that somebody typed. Whose mailbox does
+        not suffice gets a mail without a link."""
+        if accounts.mailbox_suffices(user):
+            super().send_password_reset_mail(user, str(user.email), context)
+        else:
+            self.send_mail("account/email/password_reset_staff", str(user.email), {})
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """The text part of allauth's mail, as far as this mailbox's hourly allowance goes.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from allauth.account.forms import LoginForm, ResetPasswordForm
+from typing import Any
+
+from allauth.account.forms import LoginForm, ResetPasswordForm, ResetPasswordKeyForm
 from django import forms
 
-from tenants import mailboxes
+from tenants import accounts, mailboxes
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]
@@ -24,6 +26,16 @@ class ResetForm(ResetPasswordForm):  # type: ignore[misc]
         _require_ascii(self, "email")
         email: str = super().clean_email()
         return email
+
+
+class NewPasswordForm(ResetPasswordKeyForm):  # type: ignore[misc]
+    """Where the link of a reset mail leads."""
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean()
+        if not accounts.mailbox_suffices(self.user):  # by now; the link may be an hour old
+            self.add_error("password1", "Ask whoever runs this server to set your password.")
+        return data
 
 
 def _require_ascii(form: forms.Form, name: str) -> None:

@@ -22,11 +22,13 @@ from tenants.states import ENDED
 # hosted-contract section 4.1
 LINK_MINUTES: Final = 15
 _LONGEST_PATH: Final = 300  # as Link.target
+# What the tokens of links begin with that an operator prints at the machine, in development only.
+PRINTED: Final = "printed_"
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 class SignInRefused(Exception):
-    """This person may not sign in by a link: the account is closed."""
+    """This person may not sign in by a link: the account is closed, or opens the staff pages."""
 
 
 def find(email: str) -> User | None:
@@ -73,10 +75,19 @@ def made_by_sign_up(user: User) -> bool:
     return not (user.is_staff or user.is_superuser or user.has_usable_password())
 
 
-def sign_in_link(user: User, *, target: str = "/", minutes: int = LINK_MINUTES) -> str:
-    """The address of a single-use link that signs this person in on the base domain."""
+def sign_in_link(
+    user: User, *, target: str = "/", minutes: int = LINK_MINUTES, printed: bool = False
+) -> str:
+    """The address of a single-use link that signs this person in on the base domain.
+
+    One that is mailed is refused to staff when it is used; one that is `printed` is not.
+    """
     token = links.mint(
-        purpose=LinkPurpose.SIGN_IN, user=user, target=target, life=timedelta(minutes=minutes)
+        purpose=LinkPurpose.SIGN_IN,
+        user=user,
+        target=target,
+        life=timedelta(minutes=minutes),
+        prefix=PRINTED if printed else "",
     )
     return addresses.on_base(f"/sign-in/{token}")
 
@@ -91,14 +102,18 @@ def mail_allowed(email: str) -> bool:
     )
 
 
-def sign_in(request: HttpRequest, user: User, *, next: str = "/") -> HttpResponse:
+def sign_in(
+    request: HttpRequest, user: User, *, next: str = "/", printed: bool = False
+) -> HttpResponse:
     """Signs in on the base domain whoever proved to hold this person's mailbox.
 
     Returns the redirect (303) that goes on: to `next`, a path of this host; or to the page that
     asks for the second factor of a person who has one, and to `next` after it. Whoever was signed
-    in as somebody else is signed out. Raises SignInRefused for a closed account.
+    in as somebody else is signed out. Raises SignInRefused for a closed account, and for staff: a
+    mailbox alone must not open the staff pages, whoever they were when the link was mailed. A link
+    `printed` at the machine is another matter.
     """
-    if not user.is_active:
+    if not user.is_active or (user.is_staff and not printed):
         raise SignInRefused
     target = local_path(next)
     if request.user.is_authenticated and request.user.pk == user.pk:
@@ -128,6 +143,12 @@ def start_session(request: HttpRequest, user: User) -> None:
 def has_second_factor(user: User) -> bool:
     """Whether signing in takes a code as well."""
     return bool(is_mfa_enabled(user, [Authenticator.Type.TOTP]))
+
+
+def mailbox_suffices(user: User) -> bool:
+    """Whether who holds the mailbox may set a new password. It would open the staff pages of staff
+    who have no second factor; for them there is the command line."""
+    return not user.is_staff or has_second_factor(user)
 
 
 def local_path(target: str) -> str:

@@ -144,7 +144,8 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
             link = links.consume(token, LinkPurpose.SIGN_IN)
             if link.user is None:
                 raise links.LinkRefused
-            return accounts.sign_in(request, link.user, next=link.target)
+            printed = token.startswith(accounts.PRINTED) and not settings.PRODUCTION
+            return accounts.sign_in(request, link.user, next=link.target, printed=printed)
         except (links.LinkRefused, accounts.SignInRefused):
             return _link_refused(request)
     found = links.peek(token, LinkPurpose.SIGN_IN)

@@ -31,7 +31,9 @@ class Command(BaseCommand):
         user = accounts.find(options["email"])
         if user is None or not user.is_active:
             raise CommandError(f"There is no open account with the address {options['email']}.")
-        link = accounts.sign_in_link(user, target=options["to"], minutes=options["minutes"])
+        link = accounts.sign_in_link(
+            user, target=options["to"], minutes=options["minutes"], printed=True
+        )
         trail.record(
             action="sign_in_link_printed",
             actor=Actor.system("manage.py sign_in_link"),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -23,22 +25,68 @@ PAGE: Final = 500
 # With the wide forms that some spreadsheets take for the same.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
+INCOMPLETE: Final = "# incomplete: there are more events than this file has"
+
 Record = Mapping[str, Any]
 Show = Callable[[Event, Batch | None], Record]
 
 
-def written(records: Iterable[Record], kind: str, columns: Sequence[str]) -> Iterator[str]:
-    """The pieces of a file of `kind` json or csv. JSON is one object {"events": [...]}.
+@dataclass(frozen=True)
+class _Doubt:
+    """What to keep of a check of one batch, which covers events of the whole platform: each batch
+    is checked once per file, however its events are spread."""
+
+    seal: bool
+    events: frozenset[int]
+
+    @classmethod
+    def of(cls, findings: Sequence[verify.Finding]) -> _Doubt:
+        # No event has a number below 1, so what is about "event 0" is about the seal.
+        return cls(
+            seal=bool(verify.about(0, findings)),
+            events=frozenset(f.event for f in findings if f.event is not None),
+        )
+
+    def clears(self, event_id: int) -> bool:
+        return not self.seal and event_id not in self.events
+
+
+class Bounded:
+    """The first `rows` of `records`, as far as they come within `seconds` of the first one's asking.
+
+    Afterwards `complete` tells whether those were all.
+    """
+
+    def __init__(self, records: Iterable[Record], *, rows: int, seconds: float) -> None:
+        self._records, self._rows, self._seconds = records, rows, seconds
+        self.complete = True
+
+    def __iter__(self) -> Iterator[Record]:
+        end = time.monotonic() + self._seconds
+        for number, record in enumerate(self._records):
+            if number >= self._rows or time.monotonic() >= end:
+                self.complete = False
+                return
+            yield record
+
+
+def written(
+    records: Iterable[Record] | Bounded, kind: str, columns: Sequence[str]
+) -> Iterator[str]:
+    """The pieces of a file of `kind` json or csv. JSON is one object {"events": [...], "complete":
+    true}; what ended at a bound says false there, and as CSV has INCOMPLETE as its last line.
 
     A failure on the way leaves JSON without its end: no half file passes for a whole one.
     """
     if kind == "csv":
         yield from _csv(records, columns)
+        if not _complete(records):
+            yield f"{INCOMPLETE}\r\n"
         return
     yield '{"events": ['
     for number, record in enumerate(records):
         yield (",\n" if number else "\n") + json.dumps(record, ensure_ascii=False, default=str)
-    yield "\n]}\n"
+    yield f'\n], "complete": {json.dumps(_complete(records))}}}\n'
 
 
 def safe_cell(value: Any) -> str:
@@ -69,24 +117,26 @@ def records(
     """`rows`, newest first, each as `show(event, its seal or None)` makes it.
 
     With `check` each record gets `verified`: true, false, or null while it is not sealed. Each page
-    of rows is read within `guard()`. Pages go by id, without OFFSET.
+    of rows is read, and each batch checked, within `guard()`. Pages go by id, without OFFSET.
     """
-    checked: dict[int, list[verify.Finding]] = {}
+    checked: dict[int, _Doubt] = {}
     below: int | None = None
     while True:
         part = rows if below is None else rows.filter(pk__lt=below)
-        made = []
         with guard():
             page = list(part.order_by("-id")[:PAGE])
             seals = seals_of(event.pk for event in page)
-            for event in page:
-                record = dict(show(event, seals.get(event.pk)))
-                if check:
-                    record["verified"] = _verdict(event.pk, seals.get(event.pk), checked)
-                made.append(record)
         if not page:
             return
-        yield from made
+        for event in page:
+            seal = seals.get(event.pk)
+            record = dict(show(event, seal))
+            if check:
+                if seal is not None and seal.number not in checked:
+                    with guard():
+                        checked[seal.number] = _Doubt.of(verify.batch(seal.number))
+                record["verified"] = None if seal is None else checked[seal.number].clears(event.pk)
+            yield record
         below = page[-1].pk
 
 
@@ -135,14 +185,5 @@ def _csv(records: Iterable[Record], columns: Sequence[str]) -> Iterator[str]:
     yield sink.getvalue()
 
 
-def _verdict(
-    event_id: int, seal: Batch | None, checked: dict[int, list[verify.Finding]]
-) -> bool | None:
-    """Newest first, events of one batch come together: a few results need to be kept."""
-    if seal is None:
-        return None
-    if seal.number not in checked:
-        if len(checked) > 8:
-            checked.clear()
-        checked[seal.number] = verify.batch(seal.number)
-    return not verify.about(event_id, checked[seal.number])
+def _complete(records: Iterable[Record] | Bounded) -> bool:
+    return records.complete if isinstance(records, Bounded) else True

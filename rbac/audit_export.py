@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from typing import Any
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any, Final
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -21,8 +23,16 @@ from rbac import audit_query, audit_shown
 from rbac.api import actor_of
 from rbac.audit_api import FILTERS, AuditView
 from rbac.audit_serializers import AuditExportSerializer
+from tenants import limits, locks
 from tenants.door import requires
 from tenants.problems import Problem
+
+# A file holds a web thread for as long as it is read, and leaves an event that nobody can delete.
+PER_HOUR: Final = 10
+ROWS: Final = 100_000
+SECONDS: Final = 60.0
+HOUR: Final = 3600
+_RETRY: Final = {"audit_export_limit": HOUR // PER_HOUR, "audit_export_running": 30}
 
 
 class _AsAsked(BaseContentNegotiation):
@@ -52,10 +62,18 @@ class AuditExportView(AuditView):
                 "verify", bool, description="Adds `verified` to each event: true, false, or null."
             ),
             *FILTERS,
+            OpenApiParameter(
+                "X-Truncated",
+                str,
+                OpenApiParameter.HEADER,
+                response=[200],
+                description="`true` when more events fit than one file holds, and it ends early.",
+            ),
         ],
         responses={
             (200, "application/json"): AuditExportSerializer,
             (200, "text/csv"): OpenApiTypes.STR,
+            409: None,
         },
         examples=[
             OpenApiExample(
@@ -67,7 +85,14 @@ class AuditExportView(AuditView):
     )
     @requires("read", "audit_logs", capability="audit_logging")
     def get(self, request: Request) -> HttpResponseBase:
-        """In CSV, cells that a spreadsheet would run as formulas begin with an apostrophe."""
+        """In CSV, cells that a spreadsheet would run as formulas begin with an apostrophe.
+
+        An organisation gets 10 files an hour (429 `audit_export_limit`), one at a time (409
+        `audit_export_running`). A file has the newest 100,000 of the events that fit, and what of
+        them could be written in a minute. One that is not whole says so: JSON with `complete`
+        false, CSV with a last line that begins with `# incomplete`. To go on, ask again with
+        `endTime` a moment after the last event's time; ids tell what came twice.
+        """
         query = self.knock.request.GET
         kind = str(query.get("format", "")).strip().lower() or "json"
         if kind not in export.FORMATS:
@@ -79,24 +104,76 @@ class AuditExportView(AuditView):
         columns = (*audit_shown.COLUMNS, "verified") if check == "true" else audit_shown.COLUMNS
         if self.knock.request.method == "HEAD":
             return _file(iter(()), kind, self.knock.known_organisation.label)
-        with audit_query.reading():
-            newest = Event.objects.order_by("-id").values_list("pk", flat=True).first() or 0
-        rows = wanted.rows(self.organisation_id).filter(pk__lte=newest)
-        records = export.records(
-            rows, audit_shown.record, check=check == "true", guard=audit_query.reading
-        )
-        pieces = export.written(records, kind, columns)
-        begun = list(islice(pieces, 2))  # a busy database is still answered with 503
-        trail.record(
-            action="audit_exported",
-            actor=actor_of(self.knock),
-            organisation=self.organisation_id,
-            after={"format": kind, "filters": wanted.query},
-        )
-        return _file(chain(begun, pieces), kind, self.knock.known_organisation.label)
+        with ExitStack() as stack:
+            self._take_turn(stack)
+            with audit_query.reading():
+                newest = Event.objects.order_by("-id").values_list("pk", flat=True).first() or 0
+                rows = wanted.rows(self.organisation_id).filter(pk__lte=newest)
+                more = rows.order_by("-id").values_list("pk")[ROWS : ROWS + 1].exists()
+            records = export.records(
+                rows, audit_shown.record, check=check == "true", guard=audit_query.reading
+            )
+            bounded = export.Bounded(records, rows=ROWS, seconds=SECONDS)
+            pieces = export.written(bounded, kind, columns)
+            begun = list(islice(pieces, 2))  # a busy database is still answered with 503
+            trail.record(
+                action="audit_exported",
+                actor=actor_of(self.knock),
+                organisation=self.organisation_id,
+                after={"format": kind, "filters": wanted.query},
+            )
+            stream = _Stream(begun, pieces, stack.pop_all())
+        answer = _file(stream, kind, self.knock.known_organisation.label)
+        if more:
+            answer["X-Truncated"] = "true"
+        return answer
+
+    def _take_turn(self, stack: ExitStack) -> None:
+        """The organisation's turn, which ends with `stack`. Raises Problem 409
+        `audit_export_running`, 429 `audit_export_limit`."""
+        organisation = str(self.organisation_id)
+        if not stack.enter_context(locks.alone(f"audit-export:{organisation}")):
+            raise Problem(
+                409,
+                "audit_export_running",
+                "Another export of this organisation is under way. Try again when it has ended.",
+            )
+        if not limits.allow("audit-export", organisation, limit=PER_HOUR, seconds=HOUR):
+            raise Problem(
+                429,
+                "audit_export_limit",
+                f"This organisation had its {PER_HOUR} exports of this hour. Try again later.",
+            )
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
+        """Who followed the page's link reads a page."""
+        if not isinstance(exc, Problem) or exc.code not in _RETRY:
+            return super().handle_exception(exc)
+        self.knock.headers["Retry-After"] = str(_RETRY[exc.code])
+        request = self.knock.request
+        if self.knock.token is not None or "text/html" not in request.headers.get("Accept", ""):
+            return super().handle_exception(exc)
+        context = {"code": exc.code, "message": exc.title, "status": exc.status}
+        return render(request, "tenants/refused.html", context, status=exc.status)
 
 
-def _file(pieces: Iterator[str], kind: str, label: str) -> StreamingHttpResponse:
+class _Stream:
+    """The pieces of a file. The organisation's turn ends when they do, and when nobody reads on:
+    servers close what they answer with, on the thread (so on the connection) that made it."""
+
+    def __init__(self, begun: list[str], rest: Iterator[str], turn: ExitStack) -> None:
+        self._begun, self._rest, self._turn = begun, rest, turn
+
+    def __iter__(self) -> Iterator[str]:
+        with self._turn:
+            yield from self._begun
+            yield from self._rest
+
+    def close(self) -> None:
+        self._turn.close()
+
+
+def _file(pieces: Iterable[str], kind: str, label: str) -> StreamingHttpResponse:
     answer = StreamingHttpResponse(pieces, content_type=export.FORMATS[kind])
     name = f"audit-{label}-{timezone.now():%Y-%m-%d}.{kind}"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'

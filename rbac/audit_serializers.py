@@ -71,3 +71,4 @@ class AuditSummarySerializer(serializers.Serializer[Any]):
 
 class AuditExportSerializer(serializers.Serializer[Any]):
     events = AuditEventSerializer(many=True)
+    complete = serializers.BooleanField(help_text="False when there are more events than these.")

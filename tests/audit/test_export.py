@@ -7,14 +7,19 @@ import io
 import json
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.test import Client
 
-from audit import export, sealing
+from audit import export, sealing, verify
 from audit.actors import Actor
 from audit.models import Event
+from rbac import audit_export
+from tenants import locks
+from tests import databases
 from tests.audit.asking import Asking, write
-from tests.factories import make_organisation
+from tests.factories import make_organisation, owner_of, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +101,10 @@ def test_long_trails_come_in_pieces(asking: Asking, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_one_is_well_formed(asking: Asking) -> None:
-    assert json.loads(text_of(asking.get("/export", event="no_such"))) == {"events": []}
+    assert json.loads(text_of(asking.get("/export", event="no_such"))) == {
+        "events": [],
+        "complete": True,
+    }
     assert rows_of(text_of(asking.get("/export", event="no_such", format="csv"))) == []
 
 
@@ -172,3 +180,141 @@ def test_a_failure_on_the_way_leaves_no_whole_file(
 
 def _broken(_: object) -> dict[int, Any]:
     raise OSError("gone")
+
+
+def bounded(asking: Asking, monkeypatch: pytest.MonkeyPatch, **bounds: float) -> None:
+    """Five events, and an export of them that may not be as long."""
+    for name, value in bounds.items():
+        monkeypatch.setattr(audit_export, name, value)
+    for number in range(5):
+        write(asking.organisation, f"n{number}")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "subjects", "truncated"),
+    [({"ROWS": 3}, ["n4", "n3", "n2"], "true"), ({"ROWS": 5}, ["n4", "n3", "n2", "n1", "n0"], None),
+     ({"SECONDS": 0}, [], None)],
+    ids=["rows", "just enough", "seconds"],
+)  # fmt: skip
+def test_what_ends_at_a_bound_says_so(
+    asking: Asking,
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: dict[str, float],
+    subjects: list[str],
+    truncated: str | None,
+) -> None:
+    bounded(asking, monkeypatch, **bounds)
+    answer = asking.get("/export", event="thing_done")
+    body = json.loads(text_of(answer))
+    assert [event["subject"] for event in body["events"]] == subjects
+    assert body["complete"] is (len(subjects) == 5)
+    assert answer.get("X-Truncated") == truncated
+    text = text_of(asking.get("/export", event="thing_done", format="csv"))
+    lines = text.removesuffix("\r\n").split("\r\n")
+    assert lines[-1].startswith("# incomplete") is (len(subjects) < 5)
+    assert len(lines) == 1 + len(subjects) + (len(subjects) < 5)
+
+
+def test_goes_on_where_it_ended(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way that the documentation says: a moment after the last one, ids tell doubles."""
+    bounded(asking, monkeypatch, ROWS=3)
+    first = json.loads(text_of(asking.get("/export", event="thing_done")))["events"]
+    last = Event.objects.get(uuid=first[-1]["id"])
+    after = last.at.isoformat().replace("+00:00", "Z")
+    rest = json.loads(text_of(asking.get("/export", event="thing_done", endTime=after)))["events"]
+    assert [event["subject"] for event in first + rest] == ["n4", "n3", "n2", "n1", "n0"]
+
+
+def test_an_organisation_has_a_budget_of_exports(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_export, "PER_HOUR", 2)
+    for _ in range(2):
+        text_of(asking.get("/export"))
+    written = Event.objects.filter(action="audit_exported").count()
+    answer = asking.get("/export")
+    assert (answer.status_code, answer.json()["code"]) == (429, "audit_export_limit")
+    assert int(answer["Retry-After"]) > 0
+    page = in_browser(asking)
+    assert page.status_code == 429 and page["Content-Type"].startswith("text/html")
+    assert "had its 2 exports of this hour" in page.content.decode()
+    assert Event.objects.filter(action="audit_exported").count() == written
+    other = Asking(make_organisation())
+    text_of(other.get("/export"))
+
+
+def in_browser(asking: Asking) -> Any:
+    """As who follows the page's link."""
+    client = Client(headers={"host": asking.organisation.instance_host})
+    sign_in(client, owner_of(asking.organisation), asking.organisation)
+    return client.get("/api/audit/export", headers={"accept": "text/html,*/*;q=0.8"})
+
+
+def test_one_export_at_a_time(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_export, "PER_HOUR", 1)
+    key = locks.key(f"audit-export:{asking.organisation.pk}")
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(databases.url(name), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [key])
+        answer = asking.get("/export")
+        assert (answer.status_code, answer.json()["code"]) == (409, "audit_export_running")
+        assert int(answer["Retry-After"]) > 0
+        assert "under way" in in_browser(asking).content.decode()
+        other.execute("SELECT pg_advisory_unlock(%s)", [key])
+        free = "SELECT pg_try_advisory_lock(%s), pg_advisory_unlock(%s)"
+        answer = asking.get("/export")  # what was refused cost nothing of the budget
+        assert other.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone() == (False,)
+        text_of(answer)
+        assert other.execute(free, [key, key]).fetchone() == (True, True)
+        assert asking.get("/export").status_code == 429
+        assert other.execute(free, [key, key]).fetchone() == (True, True)
+
+
+def test_an_export_that_nobody_reads_on_ends_the_turn(asking: Asking) -> None:
+    """Servers close an answer whose client went away, read or not."""
+    key = locks.key(f"audit-export:{asking.organisation.pk}")
+    name = connection.settings_dict["NAME"]
+    answer = asking.get("/export")
+    with psycopg.connect(databases.url(name), autocommit=True) as other:
+        mine = "SELECT pg_try_advisory_lock(%s)"
+        assert other.execute(mine, [key]).fetchone() == (False,)
+        for closer in answer._resource_closers:
+            closer()
+        assert other.execute(mine, [key]).fetchone() == (True,)
+
+
+def test_each_batch_is_checked_once(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch holds the whole platform's events of a minute; ids and batches need not agree."""
+    for number in range(12):
+        write(asking.organisation, f"n{number}")
+        sealing.seal()
+    batches = [seal.number for seal in export.seals_of(_ids(asking)).values()]
+    assert len(set(batches)) == 12
+    asked: list[int] = []
+    real = verify.batch
+
+    def counted(number: int) -> list[verify.Finding]:
+        asked.append(number)
+        return real(number)
+
+    monkeypatch.setattr(verify, "batch", counted)
+    monkeypatch.setattr(export, "seals_of", _shuffled)
+    answer = asking.get("/export", event="thing_done", verify="true")
+    events = json.loads(text_of(answer))["events"]
+    assert [event["verified"] for event in events] == [True] * 12
+    assert len(asked) == len(set(asked)) > 0
+
+
+def _ids(asking: Asking) -> list[int]:
+    rows = Event.objects.filter(organisation=asking.organisation.pk, action="thing_done")
+    return list(rows.order_by("-id").values_list("pk", flat=True))
+
+
+_seals_of = export.seals_of
+
+
+def _shuffled(events: Any) -> Any:
+    """Neighbours are of distant batches: ten of them, in turn, then the same again."""
+    found = _seals_of(events)
+    some = list(found.values())[:10]
+    return {event: some[place % len(some)] for place, event in enumerate(sorted(found))}

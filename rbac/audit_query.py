@@ -28,6 +28,8 @@ ALIASES: Final = {
     "oidc_login": "sso_oidc_login",
     "oidc_role_assignment": "sso_oidc_role_assignment",
 }
+# Nothing happened here before, and arithmetic with later times leaves the calendar.
+YEARS: Final = range(2000, 9001)
 RECENT: Final = 5000  # events that are looked at for the names to choose from
 
 
@@ -157,7 +159,9 @@ def _time(query: Mapping[str, Any], name: str, code: str) -> datetime | None:
     try:
         moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
         if moment is not None and moment.tzinfo is not None:
-            return moment.astimezone(UTC)
+            moment = moment.astimezone(UTC)
+            if moment.year in YEARS:
+                return moment
     except (ValueError, OverflowError):
         pass
     raise Problem(400, code, f"{name} must be a time such as 2026-03-02T09:00:00Z.")
@@ -166,9 +170,8 @@ def _time(query: Mapping[str, Any], name: str, code: str) -> datetime | None:
 def _day(query: Mapping[str, Any], name: str) -> datetime | None:
     try:
         day = parse_date(str(query.get(name, "")).strip())
-        # A day of margin: its end is the beginning of the next one.
-        return (
-            None if day is None or day.year > 9000 else datetime(*day.timetuple()[:3], tzinfo=UTC)
-        )
     except (ValueError, OverflowError):
         return None
+    if day is None or day.year not in YEARS:
+        return None
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -126,6 +126,10 @@ def test_times(asking: Asking) -> None:
         ({"startTime": "0001-01-01T00:00:00+14:00"}, "invalid_start_time"),
         ({"endTime": "9999-12-31T23:59:59-14:00"}, "invalid_end_time"),
         ({"endTime": "1767225600"}, "invalid_end_time"),
+        ({"endTime": "0001-01-02T00:00:00Z"}, "invalid_end_time"),
+        ({"endTime": "1999-12-31T23:59:59Z"}, "invalid_end_time"),
+        ({"startTime": "9001-01-01T00:00:00Z"}, "invalid_start_time"),
+        ({"startTime": "9000-12-31T23:00:00-14:00"}, "invalid_start_time"),
         (
             {"startTime": "2026-01-02T00:00:00Z", "endTime": "2026-01-01T00:00:00Z"},
             "invalid_time_range",
@@ -134,7 +138,7 @@ def test_times(asking: Asking) -> None:
     ids=lambda value: value if isinstance(value, str) else "&".join(f"{k}={v}" for k, v in value.items()),
 )  # fmt: skip
 def test_mistakes(asking: Asking, query: dict[str, str], code: str) -> None:
-    for path in ("", "/export"):
+    for path in ("", "/export", "/summary"):
         if path and set(query) & {"limit", "offset"}:
             continue
         answer = asking.get(path, **query)

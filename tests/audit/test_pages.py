@@ -89,9 +89,9 @@ def test_nothing_found_and_the_way_back(page: Any) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"from": "x"}, {"to": "9999-12-31"}, {"from": "0001-01-01"}, {"before": "abc"}, {"outcome": "?"},
+    [{"from": "x"}, {"to": "9999-12-31"}, {"from": "0001-01-01"}, {"to": "0001-01-02"}, {"before": "abc"}, {"outcome": "?"},
      {"before": "9" * 30}, {"user": "%_\\'"}, {"to": "2026-02-30"}],
-    ids=["from", "far", "early", "before", "outcome", "huge", "like", "no day"],
+    ids=["from", "far", "early", "ended early", "before", "outcome", "huge", "like", "no day"],
 )  # fmt: skip
 def test_what_makes_no_sense_counts_as_not_given(page: Any, query: dict[str, str]) -> None:
     page(**query)

@@ -94,10 +94,13 @@ class _Token(TenantAPIView):
         self.refuse_read_tokens()
         name = bodies.text(self.body(known=frozenset({"name"})), "name", required=True, longest=120)
         token = token_owners.reachable(self.knock, token_id, device=self.device)
-        etags.require(request, _editable(token))
         try:
             token = tokens.rename(
-                self.knock.known_organisation, token.pk, name=name, actor=actor_of(self.knock)
+                self.knock.known_organisation,
+                token.pk,
+                name=name,
+                actor=actor_of(self.knock),
+                expecting=lambda current: etags.require(request, _editable(current)),
             )
         except tokens.TokenMissing:
             raise Problem(409, "token_ended", "It has ended and keeps its name.") from None
@@ -107,8 +110,12 @@ class _Token(TenantAPIView):
         """204, also when it was revoked before."""
         self.refuse_read_tokens()
         token = token_owners.reachable(self.knock, token_id, device=self.device)
-        etags.require(request, _editable(token))
-        tokens.revoke(self.knock.known_organisation, token.pk, actor=actor_of(self.knock))
+        tokens.revoke(
+            self.knock.known_organisation,
+            token.pk,
+            actor=actor_of(self.knock),
+            expecting=lambda current: etags.require(request, _editable(current)),
+        )
         return HttpResponse(status=204)
 
     def refuse_read_tokens(self) -> None:

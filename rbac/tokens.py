@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -18,8 +18,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from rbac import authorizer, mobile
-from rbac import scopes as scope_table
+from rbac import mobile, token_escalation
 from rbac.models import ApiToken
 from tenants import locks, notify
 from tenants.models import Membership, Organisation, User
@@ -33,6 +32,8 @@ TOUCH_EVERY = timedelta(minutes=1)
 LONGEST: Final = timedelta(days=365)  # life of a token that is made with an end
 # Living ones, phones and others counted apart: more is a script that forgot to use its first one.
 PER_PERSON: Final = 100
+# Gets a token as it is, locked, and may refuse to have it changed (If-Match).
+Expecting = Callable[[ApiToken], None]
 
 
 class TokenMissing(Exception):
@@ -59,12 +60,11 @@ def issue(
     secret = secrets.token_hex(32)
     now = timezone.now()
     if actor.kind != "system":
-        _refuse_escalation(organisation, user, scopes, actor)
+        token_escalation.refuse(organisation, user, scopes, actor)
     with transaction.atomic(), in_schema(organisation):
         locks.wait(f"tokens:{organisation.pk}:{user.pk}")
-        living = ApiToken.objects.filter(_alive(), user=user.pk)
-        of_kind = living.filter(purpose=mobile.PURPOSE) if purpose else living.filter(purpose="")
-        if of_kind.count() >= PER_PERSON:
+        kind = mobile.PURPOSE if purpose else ""
+        if living(purpose=kind, user=user.pk).count() >= PER_PERSON:
             raise Problem(
                 409,
                 "too_many_tokens",
@@ -116,11 +116,18 @@ def is_valid(organisation: Organisation, secret: str) -> bool:
 
 
 def revoke(
-    organisation: Organisation, token_id: UUID, *, actor: Actor, reason: str = ""
+    organisation: Organisation,
+    token_id: UUID,
+    *,
+    actor: Actor,
+    reason: str = "",
+    expecting: Expecting | None = None,
 ) -> ApiToken:
     """Ends a token at once, its live channels too. Raises TokenMissing; twice does nothing."""
     with transaction.atomic(), in_schema(organisation):
         token = _locked(token_id)
+        if expecting is not None:
+            expecting(token)
         if token.revoked_at is None:
             token.revoked_at = timezone.now()
             token.save(update_fields=["revoked_at"])
@@ -129,11 +136,20 @@ def revoke(
     return token
 
 
-def rename(organisation: Organisation, token_id: UUID, *, name: str, actor: Actor) -> ApiToken:
+def rename(
+    organisation: Organisation,
+    token_id: UUID,
+    *,
+    name: str,
+    actor: Actor,
+    expecting: Expecting | None = None,
+) -> ApiToken:
     """Gives a living token another name. Raises TokenMissing, for ended ones too."""
     with transaction.atomic(), in_schema(organisation):
         token = _locked(token_id)
-        if not ApiToken.objects.filter(_alive(), pk=token_id).exists():
+        if expecting is not None:
+            expecting(token)
+        if not living().filter(pk=token_id).exists():
             raise TokenMissing(str(token_id))
         before, token.name = token.name, name[:120]
         if token.name != before:
@@ -144,7 +160,7 @@ def rename(organisation: Organisation, token_id: UUID, *, name: str, actor: Acto
 
 def living(*, purpose: str | None = None, user: UUID | None = None) -> QuerySet[ApiToken]:
     """The live tokens of the current schema, of that purpose (empty: no phones) and person."""
-    rows = ApiToken.objects.filter(_alive())
+    rows = ApiToken.objects.filter(_alive(), _of_a_member())
     if purpose is not None:
         rows = rows.filter(purpose=purpose)
     return rows if user is None else rows.filter(user=user)
@@ -199,30 +215,6 @@ def public_record(token: ApiToken) -> dict[str, Any]:
     }
 
 
-def _refuse_escalation(
-    organisation: Organisation, user: User, scopes: Sequence[str], actor: Actor
-) -> None:
-    """Before any transaction of our own, so that the trail keeps the refusal."""
-    with in_schema(organisation):
-        grants = authorizer.grants_of(user.pk)
-    attributes = {"user": str(user.pk)}
-    for each in scopes:
-        scope = scope_table.BY_ID.get(each)
-        if scope and authorizer.decide(grants, scope.action, scope.resource, attributes):
-            continue
-        trail.record(
-            action="token_issue_denied",
-            actor=actor,
-            organisation=organisation.pk,
-            subject=f"scope {each}",
-            success=False,
-            after={"scopes": list(scopes), "user": user.pk},
-        )
-        raise Problem(
-            403, "escalation_denied", f"A token may do no more than you: not {each}.", scope=each
-        )
-
-
 def _locked(token_id: UUID) -> ApiToken:
     token = ApiToken.objects.select_for_update().filter(pk=token_id).first()
     if token is None:
@@ -255,10 +247,17 @@ def _alive(now: datetime | None = None) -> Q:
 
 
 def _of_a_member() -> Exists:
-    """Of the organisation whose schema this is: a token dies with its person's membership."""
+    """Of the organisation whose schema this is: a token dies with its person's membership.
+
+    One that was made while its person was being removed stays dead when they join again: then
+    their membership is younger than it.
+    """
     here = Cast(Func(function="current_schema", output_field=CharField()), CharField())
     members = Membership.objects.filter(
-        user=OuterRef("user"), user__is_active=True, organisation__schema_name=here
+        user=OuterRef("user"),
+        user__is_active=True,
+        organisation__schema_name=here,
+        added_at__lte=OuterRef("created_at"),
     )
     return Exists(members)
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
-from rbac import mobile, tokens
+from rbac import mobile, token_owners, tokens
 from rbac.models import ApiToken, Assignment
 from tenants import versions
 from tenants.models import MemberRole, Organisation, User
@@ -279,6 +279,27 @@ class TestOne:
         assert late.status_code == 412
         event = Event.objects.get(action="token_renamed", organisation=viewer.organisation.pk)
         assert event.before == {"name": "script"} and (event.after or {})["name"] == "nightly"
+
+    @pytest.mark.parametrize(("method", "body"), [("PATCH", {"name": "late"}), ("DELETE", None)])
+    def test_a_change_between_the_look_and_the_lock_counts(
+        self, owner: Caller, monkeypatch: pytest.MonkeyPatch, method: str, body: Any
+    ) -> None:
+        made = owner.made()["record"]
+        path = f"{TOKENS}/{made['id']}"
+        tag = owner("GET", path)["ETag"]
+        reachable = token_owners.reachable
+
+        def overtaken(*args: Any, **options: Any) -> ApiToken:
+            token = reachable(*args, **options)
+            ApiToken.objects.filter(pk=token.pk).update(name="faster")
+            return token
+
+        monkeypatch.setattr(token_owners, "reachable", overtaken)
+        answer = owner(method, path, body, **{"if-match": tag})
+        assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+        monkeypatch.undo()
+        now = owner("GET", path).json()
+        assert (now["name"], now["revokedAt"]) == ("faster", None)
 
     def test_use_does_not_move_its_tag(self, owner: Caller) -> None:
         made = owner.made()

@@ -15,6 +15,7 @@ from audit.models import Event
 from rbac import tasks, tokens
 from rbac.effects import TokensEffect
 from rbac.models import ApiToken
+from tenants import membership
 from tenants.models import Membership, Organisation, State
 from tenants.schemas import SchemaMissing, in_schema
 from tests.factories import make_organisation, make_user, owner_of
@@ -162,6 +163,52 @@ def test_is_not_valid_without_its_person(loss: str) -> None:
     else:
         Membership.objects.filter(user=person).delete()
     assert not tokens.is_valid(organisation, secret)
+
+
+def test_one_made_during_a_removal_does_not_wake_up_when_its_person_joins_again() -> None:
+    """Whoever issues has looked who they are before the removal, and commits after it."""
+    organisation, person = make_organisation(), make_user()
+    actor = Actor("person", str(owner_of(organisation).pk), "owner")
+    who: Any = {"organisation": organisation, "user": person, "actor": actor}
+    membership.add(role="editor", **who)
+    older, older_secret = issue(organisation, user=person)
+    membership.remove(**who)
+    straggler, secret = issue(organisation, user=person)
+    change(organisation, older, revoked_at=None)  # as if its revoking had been missed as well
+    membership.add(role="editor", **who)
+    for dead in (secret, older_secret):
+        assert found(organisation, dead) is None
+        assert not tokens.is_valid(organisation, dead)
+        with in_schema(organisation):
+            assert tokens.peek(dead) is None
+    with in_schema(organisation):
+        assert not tokens.living(user=person.pk).exists()
+    with pytest.raises(tokens.TokenMissing):
+        tokens.rename(organisation, straggler.pk, name="x", actor=ACTOR)
+    fresh, fresh_secret = issue(organisation, user=person)
+    assert found(organisation, fresh_secret) == fresh
+    with in_schema(organisation):
+        assert list(tokens.living(user=person.pk)) == [fresh]
+
+
+def test_whoever_expects_another_state_changes_nothing() -> None:
+    """The row is locked by then: nobody changes it between the look and the change."""
+    organisation = make_organisation()
+    token, secret = issue(organisation)
+    seen: list[str] = []
+
+    def refuse(current: ApiToken) -> None:
+        assert connection.in_atomic_block
+        seen.append(current.name)
+        raise ValueError("not as expected")
+
+    change(organisation, token, name="renamed meanwhile")
+    with pytest.raises(ValueError, match="not as expected"):
+        tokens.rename(organisation, token.pk, name="x", actor=ACTOR, expecting=refuse)
+    with pytest.raises(ValueError, match="not as expected"):
+        tokens.revoke(organisation, token.pk, actor=ACTOR, expecting=refuse)
+    assert seen == ["renamed meanwhile"] * 2
+    assert found(organisation, secret) is not None
 
 
 def test_suspension_leaves_tokens_alone_and_a_purge_ends_them() -> None:

@@ -4,20 +4,23 @@ Gunicorn reads a request in a thread of the pool and waits for as long as it tak
 half-sent requests as there are threads stop the process for good. Here the ear is turned away from
 a connection after READ_SECONDS, or after READ_SECONDS_BUSY when no thread is free: its reader
 finds the end of the message and the thread is free again. A request that was read whole does not
-notice; its answer still goes out.
+notice; its answer still goes out, unless nobody takes any of it for WRITE_SECONDS: sending fails then.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
 READ_SECONDS = 15.0
 READ_SECONDS_BUSY = 2.0
+WRITE_SECONDS = 30
 LOOK_EVERY = 0.5
 
 
@@ -29,6 +32,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle(self, conn: Any) -> Any:
         self._since[conn] = time.monotonic()
+        bound_sending(conn.sock, seconds=WRITE_SECONDS)
         try:
             return super().handle(conn)
         finally:
@@ -43,6 +47,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             for conn, since in under_way:
                 if time.monotonic() - since > patience:
                     turn_away(conn.sock)
+
+
+def bound_sending(sock: socket.socket, *, seconds: int) -> None:
+    """Sending raises BlockingIOError, an OSError, once nothing can be sent for that long."""
+    with suppress(OSError):  # it is closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
 
 def turn_away(sock: socket.socket) -> None:

@@ -42,7 +42,7 @@ class UsersView(TenantAPIView):
         return listing.page(
             self.knock.request,
             Membership.objects.filter(organisation=organisation).select_related("user"),
-            people_records.shower(organisation),
+            showing=lambda members: people_records.shower(organisation, members),
             ordering=_ORDERING,
             default="addedAt",
             filters={"email": "user__email__icontains"},
@@ -64,7 +64,7 @@ class UserView(TenantAPIView):
     def get(self, request: Request, username: str) -> Response:
         organisation = self.knock.known_organisation
         member = people_records.member(organisation, people_records.user_id(username))
-        record = people_records.shower(organisation)(member)
+        record = people_records.shower(organisation, [member])(member)
         # A tag of the roles alone: signing in moves `lastLoginAt` and stands in nobody's way.
         return Response(record, headers={"ETag": etags.of(sorted(record["roleIds"]))})
 
@@ -144,8 +144,9 @@ class UserRolesView(TenantAPIView):
         summary="Replace a person's roles",
         description=(
             "The whole set at once; bites with the person's next request.\n\n"
-            "400 `invalid_role_id`, `unknown_role`, `owner_role_immutable`; 403 "
-            "`self_modification_denied`, `escalation_denied`."
+            "400 `invalid_role_id`, `unknown_role`, `owner_role_immutable`, `too_many_permissions` "
+            "(more than 1,000, inherited ones included); 403 `self_modification_denied`, "
+            "`escalation_denied`."
         ),
         parameters=[IF_MATCH],
         request=RoleIdsSerializer,

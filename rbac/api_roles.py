@@ -55,7 +55,8 @@ class RolesView(TenantAPIView):
         summary="Make a custom role",
         description=(
             "400 `invalid_role_id`, `invalid_request`, `invalid_permission`, `invalid_parent`, "
-            "`parent_too_deep`; 403 `escalation_denied`; 409 `duplicate_id`, `too_many_roles`."
+            "`parent_too_deep`, `too_many_permissions`; 403 `escalation_denied`; 409 "
+            "`duplicate_id`, `too_many_roles`."
         ),
         parameters=[ETAG],
         request=NewRoleSerializer,
@@ -108,7 +109,8 @@ class RoleView(TenantAPIView):
             "Replaces name, description, parent, priority and permissions together. Bites with "
             "everybody's next request.\n\n"
             "400 `invalid_request`, `invalid_permission`, `invalid_parent`, `parent_cycle`, "
-            "`parent_too_deep`, `owner_role_immutable`; 403 `self_modification_denied` for a role "
+            "`parent_too_deep`, `owner_role_immutable`, `too_many_permissions` (somebody would have "
+            "more than 1,000, inherited ones included); 403 `self_modification_denied` for a role "
             "that the caller has, `escalation_denied`; 409 `builtin_role_immutable`."
         ),
         parameters=[ETAG, IF_MATCH],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from audit import trail
 from audit.actors import Actor
-from rbac import changes, escalation
+from rbac import changes, escalation, holding
 from rbac.attempts import ASSIGN, DEPROVISION, attempt
 from rbac.models import Assignment
 from rbac.role_tree import Tree
@@ -30,8 +30,8 @@ def set_roles(
 
     `expecting` gets the sorted ids as they are, locked, and may refuse them (If-Match).
     Raises Problem 404 `not_found` for nobody of the organisation; 400 `unknown_role`,
-    `owner_role_immutable`; 403 `self_modification_denied`, `escalation_denied`; and what `attempt`
-    raises.
+    `owner_role_immutable`, `too_many_permissions`; 403 `self_modification_denied`,
+    `escalation_denied`; and what `attempt` raises.
     """
     subject = f"user {user_id}"
     with attempt(
@@ -47,6 +47,7 @@ def set_roles(
         escalation.may_assign(standing, tree, user_id, before, after)
         if member.role == MemberRole.OWNER:
             escalation.owner_keeps(tree, after)
+        holding.may_hold(tree, after, instead_of=holding.count(tree, before))
         if before != after:
             Assignment.objects.filter(user=user_id, role_id__in=before - after).delete()
             Assignment.objects.bulk_create(
@@ -96,10 +97,10 @@ def deprovision(
         )
 
 
-def roles_of_all() -> dict[UUID, dict[str, Any]]:
-    """Everybody's role ids, and when they changed last, in the current schema; one query."""
+def roles_of(people: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Their role ids, and when these changed last, in the current schema; one query."""
     found: dict[UUID, dict[str, Any]] = {}
-    for each in Assignment.objects.order_by("role_id"):
+    for each in Assignment.objects.filter(user__in=people).order_by("role_id"):
         entry = found.setdefault(each.user, {"roleIds": [], "updatedAt": each.assigned_at})
         entry["roleIds"].append(each.role_id)
         entry["updatedAt"] = max(entry["updatedAt"], each.assigned_at)

@@ -67,11 +67,12 @@ class Rights:
     Threads share it: an answer that two of them work out at once is the same one.
     """
 
-    __slots__ = ("_answers", "_conditional", "grants")
+    __slots__ = ("_answers", "_conditional", "grants", "size")
 
     def __init__(self, grants: Iterable[Grant]) -> None:
         self.grants = tuple(grants)
         self._conditional = any(grant.conditions for grant in self.grants)
+        self.size = len(self.grants) + sum(len(grant.conditions) for grant in self.grants)
         self._answers: dict[tuple[Any, ...], bool] = {}
 
     def allow(self, action: str, resource: str, attributes: Mapping[str, str]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from rbac.assignments import roles_of_all
+from rbac.assignments import roles_of
 from rbac.models import Assignment
 from rbac.role_specs import permission_record
 from rbac.role_tree import Tree
@@ -33,12 +33,15 @@ def not_found() -> Problem:
     return Problem(404, "not_found", "There is no such person in this organisation.")
 
 
-def shower(organisation: Organisation) -> Callable[[Membership], dict[str, Any]]:
-    """Shows any member of the organisation; two queries, whatever their number."""
-    roles = roles_of_all()
+def shower(
+    organisation: Organisation, members: Sequence[Membership]
+) -> Callable[[Membership], dict[str, Any]]:
+    """Shows these members of the organisation; two queries, for these people only."""
+    people = [member.user_id for member in members]
+    roles = roles_of(people)
     identities = {
         each.user_id: each
-        for each in SsoIdentity.objects.filter(organisation=organisation)
+        for each in SsoIdentity.objects.filter(organisation=organisation, user__in=people)
         .select_related("provider")
         .order_by("last_login_at")
     }

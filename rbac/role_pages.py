@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -29,15 +29,15 @@ SHOWN_PEOPLE = 50
 @requires("read", "users")
 def listed(request: HttpRequest, knock: Knock) -> HttpResponse:
     tree = Tree.load()
-    holders = Counter(Assignment.objects.values_list("role_id", flat=True))
+    holders = dict(Assignment.objects.values_list("role_id").annotate(Count("pk")))
     rows = [
-        {"role": role, "people": holders[role.pk], "says": _says(tree, role.pk)}
+        {"role": role, "people": holders.get(role.pk, 0), "says": _says(tree, role.pk)}
         for role in Role.objects.select_related("parent").order_by("-is_builtin", "name", "pk")
     ]
     context = {
         "organisation": knock.known_organisation,
         "rows": rows,
-        "custom": sum(not row["role"].is_builtin for row in rows),  # type: ignore[attr-defined]
+        "custom": sum(not row["role"].is_builtin for row in rows),
         "may_change": knock.may("admin", "users"),
     }
     return render(request, "rbac/roles.html", context)
@@ -160,7 +160,7 @@ def _role_page(
 ) -> HttpResponse:
     tree, record = Tree.load(), roles.record_of(role)
     mine = role.pk in tree.above(changes.roles_held(knock.known_user.pk))
-    holders = list(Assignment.objects.filter(role=role).values_list("user", flat=True))
+    holders = Assignment.objects.filter(role=role).values("user")
     people = Membership.objects.filter(organisation=knock.known_organisation, user__in=holders)
     may_change = knock.may("admin", "users") and not role.is_builtin
     context = {
@@ -171,7 +171,7 @@ def _role_page(
             {"role": above, "says": _says(tree, above)} for above in tree.line(role.pk)[1:]
         ],
         "people": people.select_related("user").order_by("added_at")[:SHOWN_PEOPLE],
-        "people_count": len(holders),
+        "people_count": holders.count(),
         "mine": mine,
         "may_edit": may_change and not mine,
         "is_parent": len(tree.below(role.pk)) > 1,
@@ -186,7 +186,7 @@ def _person_page(
 ) -> HttpResponse:
     organisation = knock.known_organisation
     member = people_records.member(organisation, user_id)
-    record = people_records.shower(organisation)(member)
+    record = people_records.shower(organisation, [member])(member)
     tree, held = Tree.load(), changes.roles_held(user_id)
     chosen = request.POST.getlist("role") if error else held
     me = user_id == knock.known_user.pk

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from audit import trail
 from audit.actors import Actor
-from rbac import changes, escalation
+from rbac import changes, escalation, holding
 from rbac.attempts import CREATE, DELETE, UPDATE, Names, attempt
 from rbac.models import Assignment, GroupMapping, Permission, Role
 from rbac.role_specs import RoleSpec, public_record
@@ -23,8 +23,8 @@ def create(
 ) -> dict[str, Any]:
     """A new role; returns its public record.
 
-    Raises Problem 409 `duplicate_id`, `too_many_roles`; 400 `invalid_parent`, `parent_too_deep`;
-    403 `escalation_denied`; and what `attempt` raises.
+    Raises Problem 409 `duplicate_id`, `too_many_roles`; 400 `invalid_parent`, `parent_too_deep`,
+    `too_many_permissions`; 403 `escalation_denied`; and what `attempt` raises.
     """
     with attempt(
         organisation, actor=actor, names=CREATE, subject=f"role {role_id}", reason=reason
@@ -36,6 +36,7 @@ def create(
             raise Problem(409, "too_many_roles", f"An organisation has at most {MOST} roles.")
         after = _with(before, role_id, spec)
         escalation.may_change_role(standing, before, after, role_id)
+        holding.may_change_role(before, after, role_id)
         role = Role.objects.create(
             id=role_id,
             name=spec.name,
@@ -62,8 +63,8 @@ def update(
 
     `expecting` gets the role's record as it is, locked, and may refuse it (If-Match).
     Raises Problem 404 `not_found`; 409 `builtin_role_immutable`; 400 `invalid_parent`,
-    `parent_cycle`, `parent_too_deep`, `owner_role_immutable`; 403 `self_modification_denied`,
-    `escalation_denied`; and what `attempt` raises.
+    `parent_cycle`, `parent_too_deep`, `owner_role_immutable`, `too_many_permissions`; 403
+    `self_modification_denied`, `escalation_denied`; and what `attempt` raises.
     """
     with attempt(
         organisation, actor=actor, names=UPDATE, subject=f"role {role_id}", reason=reason
@@ -78,6 +79,7 @@ def update(
         owners_roles = _owners_roles(organisation)
         if role_id in after.above(owners_roles):
             escalation.owner_keeps(after, owners_roles)
+        holding.may_change_role(before, after, role_id)
         role.name, role.description = spec.name, spec.description
         role.parent_id, role.priority = spec.parent, spec.priority
         role.save()

@@ -24,13 +24,15 @@ _Row = TypeVar("_Row", bound=Model)
 def page(
     request: HttpRequest,
     rows: QuerySet[_Row] | Sequence[Any],
-    show: Callable[[Any], dict[str, Any]],
+    show: Callable[[Any], dict[str, Any]] | None = None,
     *,
+    showing: Callable[[Sequence[Any]], Callable[[Any], dict[str, Any]]] | None = None,
     ordering: Mapping[str, str] | None = None,
     default: str = "",
     filters: Mapping[str, str] | None = None,
 ) -> Response:
-    """One page of `rows`, each as `show` makes it.
+    """One page of `rows`, each as `show` makes it, or what `showing` makes of the whole page: that
+    is for what has to be read for all of its rows together.
 
     `ordering` maps what `?ordering=` may name to a model field (`-` before it turns it round);
     `filters` maps a query parameter to a look-up. Raises Problem 400 `invalid_limit`,
@@ -46,7 +48,10 @@ def page(
     else:
         total = len(rows)
     limit, offset = whole(query, "limit", LIMIT, most=MOST, least=1), whole(query, "offset", 0)
-    answer = Response([show(row) for row in rows[offset : offset + limit]])
+    found = list(rows[offset : offset + limit])
+    if showing is not None:
+        show = showing(found)
+    answer = Response([show(row) if show else row for row in found])
     answer["X-Total-Count"] = str(total)
     links = []
     if offset + limit < total:

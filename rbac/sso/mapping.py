@@ -11,9 +11,11 @@ from django.db import transaction
 
 from audit import trail
 from audit.actors import Actor
-from rbac import changes
+from rbac import changes, holding
 from rbac.models import Assignment, GroupMapping
+from rbac.role_tree import Tree
 from rbac.sso import claims
+from rbac.sso.refusals import SsoRefused
 from tenants import versions
 from tenants.models import MemberRole, Membership, Organisation, SsoProvider, User
 from tenants.schemas import in_schema
@@ -38,7 +40,8 @@ def apply(
     """Gives the person exactly the roles of these groups; returns them, or None where nothing is
     mapped and roles stay as they are. The owner's roles are never touched.
 
-    Call it in the transaction of the sign-in.
+    Call it in the transaction of the sign-in. Raises SsoRefused `too_many_permissions` where these
+    roles come to more than one person may hold.
     """
     with transaction.atomic():
         versions.move_on(organisation.pk)  # locks: sign-ins and role changes one after the other
@@ -48,6 +51,9 @@ def apply(
                 return None
             before = changes.roles_held(user.pk)
             wanted = claims.roles_for(groups, mapping)
+            held = holding.count(Tree.load(), wanted)
+            if held > holding.MOST:
+                raise SsoRefused("too_many_permissions", f"{held}, by the roles of their groups")
             if set(wanted) == set(before):
                 return wanted
             Assignment.objects.filter(user=user.pk).exclude(role_id__in=wanted).delete()

@@ -93,7 +93,12 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
         except SsoRefused as refused:
             signin.shut_out(arrival, refused)
             raise
-        identity = signin.admit(arrival)
+        try:
+            identity = signin.admit(arrival)
+        except SsoRefused as refused:
+            if refused.code == "too_many_permissions":
+                signin.shut_out(arrival, refused)
+            raise
     except SsoRefused as refused:
         return _failed(request, refused, slug, action="sso_oidc_login")
     signin.start_session(request, identity, answer.provider, answer.claims)

@@ -28,6 +28,16 @@ ALL = Rights([Grant("admin", "*")])
 NONE = Rights([])
 
 
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_entries", type(cache._entries)())
+    monkeypatch.setattr(cache, "_total", 0)
+
+
+def rights_with(number: int, conditions: int = 0) -> Rights:
+    wanted = {f"c{n}": "x" for n in range(conditions)}
+    return Rights([Grant("read", f"r{n}", "allow", wanted) for n in range(number)])
+
+
 def test_an_entry_is_good_for_its_version_only() -> None:
     name, user = f"org_{uuid4().hex}", uuid4()
     cache.put(name, user, 3, ALL)
@@ -47,7 +57,7 @@ def test_a_slow_request_does_not_bring_the_past_back() -> None:
 
 
 def test_is_bounded_and_keeps_who_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_entries", type(cache._entries)())
+    empty(monkeypatch)
     monkeypatch.setattr(cache, "SIZE", 3)
     name = f"org_{uuid4().hex}"
     first, *rest = (UUID(int=number) for number in range(4))
@@ -60,10 +70,51 @@ def test_is_bounded_and_keeps_who_is_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert cache.get(name, rest[0], 1) is None
 
 
+def test_is_bounded_by_what_people_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grants and conditions count, not people: the longest unused make room for a large one."""
+    empty(monkeypatch)
+    monkeypatch.setattr(cache, "TOTAL", 100)
+    name = f"org_{uuid4().hex}"
+    small = [UUID(int=number) for number in range(4)]
+    for user in small:
+        cache.put(name, user, 1, rights_with(20))
+    assert (cache.count(), cache.total()) == (4, 80)
+    large = UUID(int=9)
+    cache.put(name, large, 1, rights_with(10, conditions=5))
+    assert cache.total() == 100
+    assert [cache.get(name, user, 1) is None for user in small] == [True, True, False, False]
+    cache.put(name, large, 2, rights_with(1))  # the place of the old one is free again
+    assert cache.total() == 41
+    cache.forget(name)
+    assert (cache.count(), cache.total()) == (0, 0)
+
+
+def test_whose_rights_are_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty(monkeypatch)
+    name, user = f"org_{uuid4().hex}", uuid4()
+    cache.put(name, user, 1, rights_with(cache.LARGEST))
+    assert cache.get(name, user, 1) is not None
+    cache.put(name, user, 2, rights_with(cache.LARGEST + 1))
+    assert cache.get(name, user, 1) is None and cache.get(name, user, 2) is None
+    assert (cache.count(), cache.total()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_large_rights_count_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LARGEST", 1)
+    organisation = make_organisation()
+    user = add_member(organisation, "editor")
+    organisation.refresh_from_db()
+    for _ in range(2):
+        assert rights_of(organisation, user.pk).allow("write", "nodes", {})
+        assert not rights_of(organisation, user.pk).allow("admin", "users", {})
+    assert cache.count(organisation.schema_name) == 0
+
+
 def test_threads_share_it() -> None:
     """Readers, writers and forgetting at once: never an answer of another version or person."""
     name, users = f"org_{uuid4().hex}", [uuid4() for _ in range(8)]
-    rights = {(user, version): Rights([]) for user in users for version in range(50)}
+    rights = {(user, version): rights_with(version % 5) for user in users for version in range(50)}
     wrong: list[object] = []
     start = threading.Barrier(8)
 
@@ -80,9 +131,13 @@ def test_threads_share_it() -> None:
             if number % 500 == seed:
                 cache.forget(name)
 
+    before = cache.total()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert not wrong
+    cache.forget(name)
+    assert cache.total() <= before  # nothing is counted that is not there
+    assert cache.total() == sum(rights.size for _, rights in cache._entries.values())
 
 
 def test_answers_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +31,7 @@ ROLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESOURCE = re.compile(r"\*|[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)*(:\*)?")
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FIELDS = frozenset({"id", "name", "description", "parentId", "permissions", "priority"})
+_NO_TEXT = ("Cc", "Cs")  # control characters, lone surrogates
 # Sent back by whoever edits what they have read; ours to say.
 _OURS = frozenset({"isBuiltIn", "createdAt", "updatedAt"})
 KNOWN: Final = _FIELDS | _OURS
@@ -65,7 +67,8 @@ def role_ids(value: Any) -> list[str]:
 def spec(body: Mapping[str, Any], *, name: str = "") -> RoleSpec:
     """The role that a body describes; without a name it is called `name`.
 
-    Raises Problem 400 `invalid_request`, `invalid_role_id` (of the parent), `invalid_permission`.
+    Raises Problem 400 `invalid_request` (control characters in conditions among it),
+    `invalid_role_id` (of the parent), `invalid_permission`.
     """
     parent = body.get("parentId")
     priority = body.get("priority", 0)
@@ -151,6 +154,9 @@ def _conditions(value: Any) -> dict[str, str]:
         text = isinstance(wanted, str) and 0 < len(wanted) <= LONGEST_CONDITION
         if not text or not _KEY.fullmatch(key):
             raise Problem(400, "invalid_permission", "Conditions compare names with texts.")
+        if any(unicodedata.category(each) in _NO_TEXT for each in wanted):
+            # A form can spell NUL, which PostgreSQL cannot hold.
+            raise Problem(400, "invalid_request", "A condition holds control characters.")
     return dict(value)
 
 

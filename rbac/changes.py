@@ -17,6 +17,7 @@ from audit.actors import Actor
 from rbac.models import Assignment, Change
 
 KEEP: Final = timedelta(days=90)  # hosted-contract section 10.1
+STAFF: Final = "staff"  # the kind of audit.actors.Actor.staff
 _BATCH: Final = 5000  # rows a transaction deletes, so that nobody waits long for it
 
 
@@ -47,7 +48,8 @@ def roles_held(user_id: UUID) -> list[str]:
 
 
 def public_record(change: Change) -> dict[str, Any]:
-    """The contract's shape: values are JSON texts, `user` is `<kind>:<id>`, times RFC 3339 in UTC."""
+    """The contract's shape: values are JSON texts, times RFC 3339 in UTC. `user` is `<kind>:<id>`,
+    or `staff` alone: which of the platform's people it was is not the organisation's to know."""
     return {
         "id": change.pk,
         "action": change.action,
@@ -55,7 +57,7 @@ def public_record(change: Change) -> dict[str, Any]:
         "entityId": change.entity_id,
         "oldValue": _text(change.old_value),
         "newValue": _text(change.new_value),
-        "user": change.actor,
+        "user": STAFF if change.actor.startswith(f"{STAFF}:") else change.actor,
         "timestamp": f"{change.at:%Y-%m-%dT%H:%M:%SZ}",
     }
 

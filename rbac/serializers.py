@@ -93,7 +93,9 @@ class ChangeSerializer(serializers.Serializer[Any]):
     entityId = serializers.CharField()
     oldValue = serializers.CharField(allow_blank=True, help_text="JSON text; empty for nothing.")
     newValue = serializers.CharField(allow_blank=True)
-    user = serializers.CharField(help_text="Who did it: `<kind>:<id>`.")
+    user = serializers.CharField(
+        help_text="Who did it: `<kind>:<id>`; `staff` alone for the platform's staff."
+    )
     timestamp = serializers.DateTimeField()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
@@ -31,7 +32,7 @@ def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
     if request.method == "POST":
         token_pages.by_session(knock)
         return _change(request, knock)
-    seen = phones_seen_by(knock)
+    seen = list(phones_seen_by(knock))
     people = token_pages.people_of(seen)
     context = {
         "organisation": knock.known_organisation,
@@ -49,11 +50,11 @@ def devices(request: HttpRequest, knock: Knock) -> HttpResponse:
     return render(request, "relay/devices.html", context)
 
 
-def phones_seen_by(knock: Knock) -> list[ApiToken]:
+def phones_seen_by(knock: Knock) -> QuerySet[ApiToken]:
     """The person's own, or everybody's for who administers people; living ones, newest first."""
     mine = None if token_owners.administers(knock) else knock.known_user.pk
     rows = tokens.living(purpose=mobile.PURPOSE, user=mine)
-    return list(rows.order_by("-created_at", "pk"))
+    return rows.order_by("-created_at", "pk")
 
 
 def _change(request: HttpRequest, knock: Knock) -> HttpResponse:

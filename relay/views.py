@@ -13,11 +13,13 @@ from billing.models import BillingState, Subscription
 from rbac import mobile, tokens
 from rbac.api import UNUSED_FOR, actor_of
 from relay import onboarding
+from relay.device_views import phones_seen_by
 from relay.models import Registration
 from relay.status import seen
 from tenants import bodies
 from tenants.door import Knock, requires, tenant_page
 
+SHOWN_PHONES = 5
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -25,15 +27,17 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 @tenant_page
 @requires("read", "organisation")
 def organisation_page(request: HttpRequest, knock: Knock) -> HttpResponse:
-    """The first page: is it reachable, and from which phones."""
+    """The first page: is it reachable, and from which phones, of those that the person may see."""
     organisation = knock.known_organisation
+    phones = phones_seen_by(knock)
     billing = BillingState.objects.filter(organisation=organisation).first()
     on_trial = billing is not None and billing.subscription_state == Subscription.TRIAL
     context = {
         "organisation": organisation,
         "membership": knock.membership,
         "trial_ends_at": billing.trial_ends_at if billing and on_trial else None,
-        "devices": tokens.listed(purpose=mobile.PURPOSE),
+        "devices": phones[:SHOWN_PHONES],
+        "device_count": phones.count(),
         "may_pair": knock.may("write", "settings"),
         "relay": seen(organisation),
         "registration": Registration.objects.filter(organisation=organisation).first(),

@@ -40,6 +40,7 @@ ORGANISATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNIFORM_MESSAGE = (
     "If everything was right, a mail is on its way. Open its link to set up your organisation."
 )
+PEOPLE = 1000  # members, and invitations, that an organisation is shown with at most
 # What is not a conflict with the organisation's state.
 _STATUS_OF = {"suspended_by_other": 403}
 
@@ -152,16 +153,17 @@ def purge_view(
 def organisation_json(organisation: Organisation, *, with_people: bool = True) -> dict[str, Any]:
     """hosted-contract section 5.1; fields without a value are left out, times are RFC 3339 UTC.
 
-    Without `with_people` nobody's address is in it.
+    Without `with_people` nobody's address is in it; with it, those of the first PEOPLE members and
+    open invitations: the routes of members and invitations page through all of them.
     """
-    members = list(organisation.memberships.select_related("user").order_by("added_at", "pk"))
-    owner = next((m.user for m in members if m.role == MemberRole.OWNER), None)
+    members = organisation.memberships.order_by("added_at", "pk")
+    owner = members.filter(role=MemberRole.OWNER).values_list("user", flat=True).first()
     body: dict[str, Any] = {
         "id": str(organisation.pk),
         "displayName": organisation.display_name,
         "status": people_json.status(organisation.state),
         "createdAt": people_json.time(organisation.created_at),
-        "ownerUserId": str(owner.pk) if owner else None,
+        "ownerUserId": str(owner) if owner else None,
         "sharedResources": [],
         "suspendedAt": people_json.time(organisation.suspended_at),
         "suspendReason": organisation.suspend_reason or None,
@@ -172,10 +174,12 @@ def organisation_json(organisation: Organisation, *, with_people: bool = True) -
         invited = member_invitations.of_organisation(organisation)
         body |= {
             "ownerEmail": organisation.owner_email or None,
-            "members": [people_json.member(each) for each in members],
+            "members": [
+                people_json.member(each) for each in members.select_related("user")[:PEOPLE]
+            ],
             "pendingInvitations": [
                 people_json.invitation(each)
-                for each in invited.filter(expires_at__gt=timezone.now())
+                for each in invited.filter(expires_at__gt=timezone.now())[:PEOPLE]
             ],
         }
     return {key: value for key, value in body.items() if value is not None}

@@ -76,7 +76,8 @@ class OrganisationByIdView(OrganisationRoute):
     @extend_schema(
         operation_id="organisation_get",
         summary="One organisation with its people",
-        description="Members and open invitations are left out for callers who may not read users.",
+        description="Members and open invitations are left out for callers who may not read users. "
+        "The first 1,000 of each are shown; `/members` and `/invitations` below page through all.",
         parameters=[ETAG],
         responses={200: OrganisationSerializer},
         examples=[OpenApiExample("One", value=EXAMPLE_ORGANISATION, response_only=True)],
@@ -103,10 +104,11 @@ class OrganisationByIdView(OrganisationRoute):
         name = self.body().get("displayName")
         with transaction.atomic():
             organisation = membership.active(self.organisation)
-            etags.require(request, self.told(organisation))
+            told = self.told(organisation)
+            etags.require(request, told)
             organisation = naming.rename(
                 organisation=organisation,
                 display_name=name if isinstance(name, str) else "",
                 actor=self.actor,
             )
-        return etags.tagged(self.told(organisation))
+        return etags.tagged({**told, "displayName": organisation.display_name})

@@ -31,6 +31,7 @@ class RelayMobileToken(TenantAPIView):
     @extend_schema(
         operation_id="createPhoneToken",
         summary="Mint the token of a phone",
+        description="Minted with an API token that ends, the phone's ends at the same time.",
         request=NewPhoneSerializer,
         responses={200: MadeTokenSerializer, 409: None},
         examples=[
@@ -48,6 +49,8 @@ class RelayMobileToken(TenantAPIView):
             name=name,
             scopes=[mobile.SCOPE],
             purpose=mobile.PURPOSE,
+            # Whoever holds a token for a while must not make an access of it that outlives it.
+            expires_at=None if knock.token is None else knock.token.expires_at,
             unused_for=UNUSED_FOR,
             actor=actor_of(knock),
         )

@@ -4,7 +4,8 @@ A try counts before it is judged, so that parallel guesses cannot outrun the cou
 back what the same place had used. A place is the browser, if this account was ever signed in with
 it, else the network address. Five wrong tries shut an account to that place for 15 minutes, many
 more shut it to all places that it does not know. A browser that it knows is never among those:
-nobody who guesses from elsewhere can keep an owner out.
+nobody who guesses from elsewhere can keep an owner out. Passwords and codes are counted apart: who
+has one of the two gets no tries back at the other.
 
 Honest weakness: whoever stole a browser's cookie counts as that browser, five tries at a time.
 """
@@ -33,6 +34,7 @@ TRIES_IN_ALL: Final = 50  # of one account from all places that it does not know
 # A code has six digits, three of which are good at a time: 20 tries an hour find one in two years.
 CODES_IN_ALL: Final = 20
 CODES_SECONDS: Final = 3600
+CODES_WHERE_KNOWN: Final = 20  # of one account from one browser that it knows, in the same time
 PER_ADDRESS: Final = 10  # of all accounts from one address, in a minute
 
 
@@ -52,16 +54,28 @@ def admit(request: HttpRequest, account: str) -> bool:
 def admit_code(request: HttpRequest, account: str) -> bool:
     """The same for a code of the second factor."""
     place, known = _place(request, account)
-    return limits.allow("code-pair", f"{account}|{place}", limit=TRIES, seconds=SECONDS) and (
-        known or limits.allow("code-account", account, limit=CODES_IN_ALL, seconds=CODES_SECONDS)
-    )
+    pair = f"{account}|{place}"
+    if not limits.allow("code-pair", pair, limit=TRIES, seconds=SECONDS):
+        return False
+    if known:
+        return limits.allow("code-known", pair, limit=CODES_WHERE_KNOWN, seconds=CODES_SECONDS)
+    return limits.allow("code-account", account, limit=CODES_IN_ALL, seconds=CODES_SECONDS)
 
 
 def succeeded(request: HttpRequest, account: str) -> None:
-    """The place's tries do not count any more."""
+    """The password was right: the place's tries at it do not count any more."""
+    _give_back(request, account, "sign-in-pair")
+
+
+def code_succeeded(request: HttpRequest, account: str) -> None:
+    """The code was right. Only the short count starts anew; the hourly ones go on, so that nobody
+    gains tries by codes of their own in between."""
+    _give_back(request, account, "code-pair")
+
+
+def _give_back(request: HttpRequest, account: str, scope: str) -> None:
     place, _ = _place(request, account)
-    keys = [limits.key_of(scope, f"{account}|{place}") for scope in ("sign-in-pair", "code-pair")]
-    LimitWindow.objects.filter(key__in=keys).delete()
+    LimitWindow.objects.filter(key=limits.key_of(scope, f"{account}|{place}")).delete()
 
 
 def first_use(code: str, account: str) -> bool:

@@ -77,7 +77,7 @@ class _Code(forms.Form):
             digits = "".join(filter(str.isdigit, code))
             if not lockout.first_use(digits, account):
                 raise TwoFactorAdapter().validation_error("incorrect_code")
-        lockout.succeeded(context.request, account)
+        lockout.code_succeeded(context.request, account)
         return code
 
 

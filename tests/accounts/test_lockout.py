@@ -11,6 +11,7 @@ from audit.models import Event
 from tenants import lockout
 from tenants.models import User
 from tests.accounts.browsing import Visitor
+from tests.accounts.second_factor import give, turn_on
 from tests.factories import make_user, unique
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +138,25 @@ def test_confirming_is_limited_as_well() -> None:
     answer = visitor.post("/accounts/reauthenticate/", {"password": GOOD})
     assert "Too many" in answer.content.decode()
     assert Event.objects.filter(action="confirm_failed", actor_id=user.pk, success=False).exists()
+
+
+def test_the_right_password_gives_no_tries_at_codes_back() -> None:
+    """Who knows the password guesses no more codes by signing in again in between."""
+    user = make_user(password=GOOD)
+    turn_on(user)
+    said = ""
+    for _ in range(6):
+        visitor, _ = sign_in(user, GOOD)
+        said = give(visitor, "000000").content.decode()
+    assert "Too many wrong codes" in said
+
+
+def test_codes_are_limited_from_a_known_browser_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lockout, "CODES_WHERE_KNOWN", 3)
+    user = make_user(password=GOOD)
+    home, _ = sign_in(user, GOOD)
+    home.post("/accounts/logout/")
+    turn_on(user)
+    sign_in(user, GOOD, home)
+    said = [give(home, f"00000{n}").content.decode() for n in range(4)]
+    assert ["Too many wrong codes" in text for text in said] == [False] * 3 + [True]

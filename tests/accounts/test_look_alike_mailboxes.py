@@ -6,6 +6,7 @@ PostgreSQL's UPPER makes I of ı and S of ſ; Python's lower() makes k of the Ke
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from audit.actors import Actor
 from tenants import accounts, invitations, links, mailboxes, member_invitations, signup
-from tenants.models import Link, MemberInvitation, Organisation, OutboxMail, User
+from tenants.models import Link, LinkPurpose, MemberInvitation, Organisation, OutboxMail, User
 from tenants.problems import Problem
 from tests.accounts.browsing import Visitor
 from tests.factories import make_organisation, make_user, owner_of, unique
@@ -77,7 +78,7 @@ def test_a_request_from_before_that_rule_proves_nothing(pair: Pair) -> None:
     user, other = pair
     wanted = signup.request_organisation(email=other, org_name=unique("old"))
     token = links.mint(
-        purpose=links.LinkPurpose.VERIFY_MAILBOX, organisation=wanted, life=signup.timedelta(1)
+        purpose=LinkPurpose.VERIFY_MAILBOX, organisation=wanted, life=timedelta(days=1)
     )
     visitor = Visitor()
     assert visitor.post(f"/signup/verify/{token}").status_code == 404

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -56,9 +57,16 @@ DENIED: Final = tuple(
 )
 
 
+_room = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
+
 class OutboundRefused(Exception):
     """The request was not made, or its answer not taken; the text may be shown to who chose the
     address."""
+
+
+class Busy(OutboundRefused):
+    """Nobody was asked, because too many wait already: it says nothing about this address."""
 
 
 def fetch(
@@ -71,9 +79,27 @@ def fetch(
 ) -> httpx.Response:
     """The whole answer, whatever its status below 300 or from 400; `form` is sent URL-encoded.
 
-    Takes at most settings.SSO_TIMEOUT seconds from the first connection on. Raises OutboundRefused.
+    Takes at most settings.SSO_TIMEOUT seconds from the first connection on; looking the name up
+    has the resolver's own limit. Raises OutboundRefused, at once while a quarter of this process's
+    threads wait for others: slow providers of one customer must not take the rest from everybody.
     """
     check_url(url)
+    if not _room.acquire(blocking=False):
+        raise Busy("Too many requests to providers wait at the moment.")
+    try:
+        return _fetch(method, url, form=form, headers=headers, largest=largest)
+    finally:
+        _room.release()
+
+
+def _fetch(
+    method: str,
+    url: str,
+    *,
+    form: Mapping[str, str] | None,
+    headers: Mapping[str, str] | None,
+    largest: int,
+) -> httpx.Response:
     deadline = time.monotonic() + settings.SSO_TIMEOUT
     body = None if form is None else urlencode(form).encode()
     sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}

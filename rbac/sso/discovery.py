@@ -22,6 +22,7 @@ from tenants.models import SsoProvider
 
 KEPT: Final = 600.0  # seconds
 KEYS_AGAIN_AFTER: Final = 30.0  # seconds between two readings that an unknown key id causes
+FAILED_KEPT: Final = 15.0  # seconds for which one that failed is not asked again
 _MOST_KEPT: Final = 512
 _MOST_KEYS: Final = 64
 _Key = tuple[UUID, UUID, str]
@@ -54,14 +55,25 @@ class _Keys:
 _lock = threading.Lock()
 _metadata: dict[_Key, Metadata] = {}
 _keys: dict[_Key, _Keys] = {}
+_failed: dict[_Key, tuple[float, str]] = {}  # when, and why
 
 
 def of(provider: SsoProvider) -> Metadata:
-    """The provider's metadata, read at most every 10 minutes. Raises SsoRefused
+    """The provider's metadata, read at most every 10 minutes, and not again for a moment after it
+    failed: whoever waits for a slow one holds a thread. Raises SsoRefused
     `provider_unavailable`."""
     found = _metadata.get(_key(provider))
     if found is None or time.monotonic() - found.read_at > KEPT:
-        found = read(provider.issuer)
+        at, why = _failed.get(_key(provider), (-FAILED_KEPT, ""))
+        if why and time.monotonic() - at < FAILED_KEPT:
+            raise SsoRefused("provider_unavailable", why)
+        try:
+            found = read(provider.issuer)
+        except SsoRefused as refused:
+            if not isinstance(refused.__cause__, outbound.Busy):
+                why = refused.detail or refused.code
+                _keep(_failed, _key(provider), (time.monotonic(), why))
+            raise
         if found.issuer != provider.issuer:
             raise SsoRefused("provider_unavailable", f"it says that it is {found.issuer[:200]}")
         _keep(_metadata, _key(provider), found)
@@ -106,7 +118,7 @@ def keys(provider: SsoProvider, metadata: Metadata, *, kid: str | None) -> KeySe
 def forget(provider: SsoProvider) -> None:
     """What was read of it, under whatever issuer; other processes forget within ten minutes."""
     with _lock:
-        for kept in (_metadata, _keys):
+        for kept in (_metadata, _keys, _failed):
             for key in [k for k in kept if k[1] == provider.pk]:
                 del kept[key]
 
@@ -128,7 +140,7 @@ def _json(url: str) -> dict[str, Any]:
         answer = outbound.fetch("GET", url)
         said = answer.json()
     except outbound.OutboundRefused as refused:
-        raise SsoRefused("provider_unavailable", str(refused)) from None
+        raise SsoRefused("provider_unavailable", str(refused)) from refused
     except (ValueError, RecursionError):
         raise SsoRefused("provider_unavailable", f"{url} answers no JSON") from None
     if answer.status_code != 200 or not isinstance(said, dict):

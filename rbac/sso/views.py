@@ -23,6 +23,7 @@ from tenants import door, limits, sso_people
 from tenants.models import Organisation, State
 
 PER_MINUTE: Final = 30  # starts, and returns, of one address
+PER_MINUTE_TOGETHER: Final = 120  # both, of one organisation
 _SHOWN_IN: Final = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION)
 
 
@@ -51,7 +52,7 @@ def login(request: HttpRequest, slug: str) -> HttpResponse:
     provider = providers.find(organisation, slug)
     browser = browsers.of(request) or browsers.new()
     try:
-        _count(request, "sso-start")
+        _count(request, "sso-start", organisation)
         if provider is None or not provider.enabled:
             raise SsoRefused("provider_not_found")
         address = flow.start(
@@ -80,7 +81,7 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
         return closed
     organisation = _organisation(request)
     try:
-        _count(request, "sso-return")
+        _count(request, "sso-return", organisation)
         answer = flow.finish(organisation, slug, request.GET.dict(), browser=browsers.of(request))
         if answer.test_by is not None:
             return trial.show(request, answer=answer)
@@ -152,8 +153,12 @@ def _is_member(request: HttpRequest, organisation: Organisation) -> bool:
     return organisation.memberships.filter(user=request.user.pk).exists()
 
 
-def _count(request: HttpRequest, scope: str) -> None:
+def _count(request: HttpRequest, scope: str, organisation: Organisation) -> None:
     if not limits.allow(scope, limits.address_of(request), limit=PER_MINUTE, seconds=60):
+        raise SsoRefused("too_many_requests")
+    # Each may wait for the organisation's provider, and the threads are everybody's.
+    together = PER_MINUTE_TOGETHER
+    if not limits.allow("sso-together", str(organisation.pk), limit=together, seconds=60):
         raise SsoRefused("too_many_requests")
 
 

@@ -21,6 +21,7 @@ def _reachable(settings: Any) -> Iterator[None]:
     settings.SSO_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     discovery._metadata.clear()
     discovery._keys.clear()
+    discovery._failed.clear()
     yield
 
 

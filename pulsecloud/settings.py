@@ -286,6 +286,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_FORMS = {
     "login": "tenants.account_forms.SignInForm",
+    "change_password": "tenants.account_forms.ChangeForm",
     "reset_password": "tenants.account_forms.ResetForm",
     "reset_password_from_key": "tenants.account_forms.NewPasswordForm",
 }

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import LoginForm, ResetPasswordForm, ResetPasswordKeyForm
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import (
+    ChangePasswordForm,
+    LoginForm,
+    ResetPasswordForm,
+    ResetPasswordKeyForm,
+)
 from django import forms
 
 from tenants import accounts, mailboxes
@@ -36,6 +42,18 @@ class NewPasswordForm(ResetPasswordKeyForm):  # type: ignore[misc]
         if not accounts.mailbox_suffices(self.user):  # by now; the link may be an hour old
             self.add_error("password1", "Ask whoever runs this server to set your password.")
         return data
+
+
+class ChangeForm(ChangePasswordForm):  # type: ignore[misc]
+    """/accounts/password/change/. The old password is tried under the limits of signing in."""
+
+    def clean_oldpassword(self) -> str:
+        given = str(self.cleaned_data.get("oldpassword", ""))
+        adapter = get_adapter()
+        if not adapter.reauthenticate(self.user, given):
+            raise adapter.validation_error("enter_current_password")
+        self.user.refresh_from_db(fields=["password"])  # signing in may have hashed it anew
+        return given
 
 
 def _require_ascii(form: forms.Form, name: str) -> None:

@@ -61,6 +61,12 @@ class StaffSite(UnfoldAdminSite):
         context = {**self.each_context(request), "title": "Not for this account"}
         return TemplateResponse(request, "staff/not_staff.html", context, status=403)
 
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """At the one place, too, with its limits and its trail."""
+        return HttpResponseRedirect(reverse("account_change_password"))
+
     def _next(self, request: HttpRequest) -> str:
         """Where the person wanted to go, if that is one of these pages."""
         wanted = request.GET.get(REDIRECT_FIELD_NAME, "")

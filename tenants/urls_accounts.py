@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from tenants import confirming, magic_link_views, passwords, session_views
+from tenants.code_page import CodePage
 from tenants.confirming import recently_confirmed
 
 urlpatterns = [
@@ -30,6 +31,7 @@ urlpatterns = [
     path("2fa/recovery-codes/", recently_confirmed(codes.view_recovery_codes)),
     path("2fa/recovery-codes/generate/", recently_confirmed(codes.generate_recovery_codes)),
     path("2fa/recovery-codes/download/", recently_confirmed(codes.download_recovery_codes)),
+    path("2fa/authenticate/", CodePage.as_view()),
     path("2fa/", include("allauth.mfa.urls")),
     path("", include("allauth.account.urls")),
 ]

@@ -76,3 +76,16 @@ def test_staff_are_looked_after_on_the_command_line_only() -> None:
         call_command("remove_second_factor", str(colleague.email), reason="lost")
     with pytest.raises(CommandError, match="no account"):
         call_command("remove_second_factor", "nobody@example.test", reason="lost")
+
+
+def test_who_waits_at_the_code_page_meanwhile_starts_anew() -> None:
+    user = make_user(password="correct horse battery")
+    turn_on(user)
+    visitor = Visitor()
+    form = {"login": user.email, "password": "correct horse battery"}
+    assert visitor.post("/accounts/login/", form)["Location"] == "/accounts/2fa/authenticate/"
+    account_help.remove_second_factor(user=user, actor=STAFF, reason="lost the phone")
+    assert visitor.get("/accounts/2fa/authenticate/")["Location"] == "/accounts/login/"
+    assert visitor.get("/accounts/login/").status_code == 200
+    visitor.post("/accounts/login/", form)
+    assert visitor.is_signed_in()

@@ -61,7 +61,7 @@ class StaffSite(UnfoldAdminSite):
         context = {**self.each_context(request), "title": "Not for this account"}
         return TemplateResponse(request, "staff/not_staff.html", context, status=403)
 
-    def password_change(
+    def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """At the one place, too, with its limits and its trail."""

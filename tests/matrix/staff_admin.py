@@ -46,7 +46,7 @@ GET   search                                                 302 200 200 200
 GET   jsi18n                                                 302 200 200 200
 GET   autocomplete                                           302 403 403 403
 GET   logout                                                 302 405 405 405
-GET   password_change                                        302 200 200 200
+GET   password_change                                        302 302 302 302
 GET   password_change_done                                   302 200 200 200
 GET   tenants_organisation_suspend:organisation              302 200 200 200
 GET   tenants_organisation_lift:organisation                 302 200 200 200

@@ -103,6 +103,7 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
             trail.record(
                 action="csrf_failure",
                 actor=Actor.person(user),
+                success=False,
                 subject=request.path,
                 address=limits.address_of(request) or None,
             )

@@ -55,8 +55,8 @@ def start(
     prove_again: bool = False,
 ) -> str:
     """The provider's address to send the browser to. With `prove_again` the provider is asked to
-    have the person sign in anew. `max_age` has it say when they last did (Core, section 2): what
-    is dangerous needs to know. Raises SsoRefused `provider_unavailable`."""
+    have the person sign in anew, and by `max_age` to say that they did (Core, section 2); without,
+    its own session is enough. Raises SsoRefused `provider_unavailable`."""
     metadata = discovery.of(provider)
     attempt = attempts.open_for(provider, browser=browser, test_by=test_by, prove_again=prove_again)
     client = _client(organisation, provider, metadata)
@@ -66,8 +66,7 @@ def start(
         code_verifier=attempt.verifier,
         nonce=attempt.nonce,
         response_mode="query",
-        max_age=recent.SECONDS,
-        **({"prompt": "login"} if prove_again else {}),
+        **({"prompt": "login", "max_age": recent.SECONDS} if prove_again else {}),
     )
     return str(url)
 

@@ -36,7 +36,7 @@ class Route:
 
     @property
     def api(self) -> bool:
-        return self.path.startswith("/api/")
+        return self.path.startswith("/api/") and not self.path.startswith("/api/docs")
 
 
 def routes() -> list[Route]:

@@ -25,9 +25,13 @@ def rows() -> dict[str, int]:
         tables = [(s, t) for s, t in cursor.fetchall() if not t.startswith(PASSING)]
         counts = [
             f"""SELECT '{schema}.{table}', count(*) FROM "{schema}"."{table}" """
-            + ("WHERE success AND action <> 'audit_exported'" if table == "audit_event" else "")
             for schema, table in tables
+            if table != "audit_event"
         ]
+        counts.append(
+            "SELECT 'audit_event: ' || action, count(*) FROM public.audit_event"
+            " WHERE success AND action <> 'audit_exported' GROUP BY action"
+        )
         cursor.execute(" UNION ALL ".join(counts))
         return dict(cursor.fetchall())
 

@@ -53,6 +53,9 @@ GET   tenants_organisation_lift:organisation                 302 200 200 200
 GET   tenants_organisation_provision:organisation            302 200 200 200
 GET   tenants_organisation_revoke_token:organisation,nobody 302 404 404 404
 GET   tenants_invitation_revoke:nobody                       302 404 404 404
+GET   tenants_user_close_account:nobody                      302 404 404 404
+GET   tenants_user_reopen_account:nobody                     302 404 404 404
+GET   tenants_user_remove_second_factor:nobody               302 404 404 404
 GET   procrastinate_procrastinatejob_again:nothing           302 404 404 404
 GET   audit_batch_verify:nothing                             302 404 404 404
 GET   audit_event_export:csv                                 302 403 403 200

@@ -13,7 +13,7 @@ from rbac import mobile, roles, tokens
 from rbac.authorizer import Grant
 from rbac.role_specs import RoleSpec
 from tenants.models import MemberRole, Organisation, User
-from tests.factories import add_member, make_organisation, make_user, owner_of, sign_in
+from tests.factories import add_member, make_live_organisation, make_user, owner_of, sign_in
 from tests.isolation.markers import new_marker
 
 ROLE = "watcher"  # the same id everywhere: nothing but the wall tells them apart
@@ -82,7 +82,7 @@ def make_tenant(*, canary: bool = False) -> Tenant:
     marker = new_marker()
     owner = make_user(f"owner.{marker}@example.test", name=f"Owner {marker}")
     label = f"canary-{marker}" if canary else f"iso-{marker}"
-    organisation = make_organisation(
+    organisation = make_live_organisation(
         owner=owner, label=label, display_name=f"Company {marker}", canary=canary
     )
     by = Actor.system(f"test-{marker}")

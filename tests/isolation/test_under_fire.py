@@ -24,6 +24,7 @@ REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "600"))
 TENANTS = 4
 
 
+@pytest.mark.timeout(120 + REQUESTS // 4)
 @pytest.mark.covers("F12", "F13", "F15", "F16", "F19", "F23")
 def test_no_answer_holds_a_foreign_marker(product: Product) -> None:
     tenants = [make_tenant() for _ in range(TENANTS)]

@@ -38,7 +38,7 @@ class Turmoil:
     @contextmanager
     def going_on(self) -> Iterator[None]:
         jobs = (self.change_roles, self.issue_and_revoke, self.make_and_purge, self.make_and_purge)
-        threads = [threading.Thread(target=self._repeat, args=(job,)) for job in jobs]
+        threads = [threading.Thread(target=self._repeat, args=(job,), daemon=True) for job in jobs]
         for thread in threads:
             thread.start()
         try:

@@ -20,7 +20,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from billing import refresh
 from billing.serializers import LeaseSerializer, RefreshSerializer
 from tenants import limits
-from tenants.openapi import documented
+from tenants.http.openapi import documented
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tenants.openapi import as_yaml
+from tenants.http.openapi import as_yaml
 
 MEDIA_TYPE: Final = "application/yaml"  # RFC 9512
 

@@ -14,7 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from tenants import hosts, problems
+from tenants import hosts
+from tenants.http import problems
 
 
 def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:

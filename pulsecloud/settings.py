@@ -275,9 +275,11 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # the mailbox is proved by tenants.signup
-ACCOUNT_ADAPTER = "tenants.account_adapter.AccountAdapter"
-ACCOUNT_RATE_LIMITS = False  # allauth counts per process; tenants.lockout counts for all of them
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # as tenants.recent, which decides
+ACCOUNT_ADAPTER = "tenants.accounts.adapter.AccountAdapter"
+ACCOUNT_RATE_LIMITS = (
+    False  # allauth counts per process; tenants.accounts.lockout counts for all of them
+)
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # as tenants.accounts.recent, which decides
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
@@ -285,12 +287,12 @@ ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE; a tick box would only
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_FORMS = {
-    "login": "tenants.account_forms.SignInForm",
-    "change_password": "tenants.account_forms.ChangeForm",
-    "reset_password": "tenants.account_forms.ResetForm",
-    "reset_password_from_key": "tenants.account_forms.NewPasswordForm",
+    "login": "tenants.accounts.forms.SignInForm",
+    "change_password": "tenants.accounts.forms.ChangeForm",
+    "reset_password": "tenants.accounts.forms.ResetForm",
+    "reset_password_from_key": "tenants.accounts.forms.NewPasswordForm",
 }
-MFA_ADAPTER = "tenants.two_factor.TwoFactorAdapter"
+MFA_ADAPTER = "tenants.accounts.two_factor.TwoFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "PulseCloud"
 MFA_TOTP_TOLERANCE = 1  # a step before and after: clocks differ (RFC 6238 section 5.2)
@@ -298,9 +300,9 @@ MFA_TOTP_TOLERANCE = 1  # a step before and after: clocks differ (RFC 6238 secti
 # from the operator's command line alone (tenants.signup, createsuperuser).
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_FORMS = {
-    "authenticate": "tenants.two_factor.CodeForm",
-    "reauthenticate": "tenants.two_factor.ConfirmForm",
-    "activate_totp": "tenants.two_factor.ActivateForm",
+    "authenticate": "tenants.accounts.two_factor.CodeForm",
+    "reauthenticate": "tenants.accounts.two_factor.ConfirmForm",
+    "activate_totp": "tenants.accounts.two_factor.ActivateForm",
 }
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
@@ -308,7 +310,7 @@ SESSION_COOKIE_AGE = 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "pulsecloud_session"
-SESSION_ENGINE = "tenants.sessions"
+SESSION_ENGINE = "tenants.accounts.sessions"
 CSRF_FAILURE_VIEW = "pulsecloud.failures.forged"
 
 # --- web -----------------------------------------------------------------------------------------
@@ -335,12 +337,12 @@ LANGUAGE_CODE = "en-gb"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": ["tenants.undeclared.Undeclared"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.http.undeclared.Undeclared"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "EXCEPTION_HANDLER": "tenants.problems.handle",
+    "EXCEPTION_HANDLER": "tenants.http.problems.handle",
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_SCHEMA_CLASS": "tenants.openapi.OrganisationSchema",
+    "DEFAULT_SCHEMA_CLASS": "tenants.http.openapi.OrganisationSchema",
 }
 SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",

@@ -11,7 +11,7 @@ urlpatterns = [
     path("api/<str:name>.yaml", api_docs.openapi),
     path("", include("tenants.urls")),
     path("", include("billing.urls")),
-    path("accounts/", include("tenants.urls_accounts")),
+    path("accounts/", include("tenants.accounts.urls")),
     path("admin/", admin.site.urls),
 ]
 

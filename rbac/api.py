@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from audit.actors import Actor
 from rbac import mobile, tokens
 from rbac.token_serializers import MADE, MadeTokenSerializer, NewPhoneSerializer
-from tenants import bodies
 from tenants.door import Knock, Refused, TenantAPIView, requires
+from tenants.http import bodies
 
 UNUSED_FOR = timedelta(minutes=10)  # design section 6: a pairing code that nobody scans dies
 

@@ -18,10 +18,10 @@ from rbac.serializers import (
     PermissionSerializer,
     RoleIdsSerializer,
 )
-from tenants import etags, listing
 from tenants.door import TenantAPIView, requires
+from tenants.http import etags, listing
+from tenants.http.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
 from tenants.models import Membership
-from tenants.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
 
 _ORDERING = {"addedAt": "added_at", "email": "user__email"}
 

@@ -22,10 +22,10 @@ from rbac.serializers import (
     NewRoleSerializer,
     RoleSerializer,
 )
-from tenants import etags, listing
 from tenants.door import Knock, Refused, TenantAPIView, requires
-from tenants.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
-from tenants.problems import Problem
+from tenants.http import etags, listing
+from tenants.http.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
+from tenants.http.problems import Problem
 
 _CHANGES = {"timestamp": "at", "action": "action"}
 _CHANGE_FILTERS = {"action": "action", "entityType": "entity_type", "entityId": "entity_id"}

@@ -26,10 +26,10 @@ from rbac.token_serializers import (
     RenameSerializer,
     TokenRecordSerializer,
 )
-from tenants import bodies, etags, listing
 from tenants.door import Knock, Refused, TenantAPIView, requires
-from tenants.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
-from tenants.problems import Problem
+from tenants.http import bodies, etags, listing
+from tenants.http.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
+from tenants.http.problems import Problem
 
 _ORDERING = {
     "createdAt": "created_at",

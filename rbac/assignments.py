@@ -12,9 +12,9 @@ from rbac import changes, escalation, holding
 from rbac.attempts import ASSIGN, DEPROVISION, attempt
 from rbac.models import Assignment
 from rbac.role_tree import Tree
-from tenants import membership
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, Membership, Organisation
-from tenants.problems import Problem
+from tenants.people import membership
 
 
 def set_roles(

@@ -15,9 +15,10 @@ from audit.actors import Actor
 from rbac import changes, metrics
 from rbac.authorizer import decide, grants_of
 from rbac.escalation import Standing
-from tenants import membership, versions
+from tenants import versions
+from tenants.http.problems import Problem
 from tenants.models import Organisation
-from tenants.problems import Problem
+from tenants.people import membership
 from tenants.schemas import in_schema
 
 

@@ -27,9 +27,9 @@ from rbac.audit_serializers import (
     AuditSummarySerializer,
     AuditVerifySerializer,
 )
-from tenants import listing
 from tenants.door import Refused, TenantAPIView, requires
-from tenants.problems import Problem
+from tenants.http import listing
+from tenants.http.problems import Problem
 
 SUMMARY_SPAN: Final = timedelta(days=30)
 MOST_NAMED: Final = 50  # of events and people in a summary

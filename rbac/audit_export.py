@@ -25,7 +25,7 @@ from rbac.audit_api import FILTERS, AuditView
 from rbac.audit_serializers import AuditExportSerializer
 from tenants import limits, locks
 from tenants.door import requires
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 # A file holds a web thread for as long as it is read, and leaves an event that nobody can delete.
 PER_HOUR: Final = 10

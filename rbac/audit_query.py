@@ -18,7 +18,7 @@ from psycopg import errors
 from audit.models import Event
 from rbac import audit_shown
 from tenants.door import Refused
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 # One organisation's search may not hold a database connection for long.
 TIMEOUT_MS: Final = 3000

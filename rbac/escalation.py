@@ -20,7 +20,7 @@ from uuid import UUID
 
 from rbac.authorizer import Grant
 from rbac.role_tree import Tree
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 OWNERS_ROLE: Final = "admin"
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rbac.models import Assignment, GroupMapping
 from rbac.role_tree import Tree
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 MOST: Final = 1000  # permissions: ten full roles
 

@@ -19,8 +19,8 @@ from rbac.builtin import ROLE_OF_MEMBER
 from rbac.models import ApiToken, Assignment
 from rbac.role_tree import Tree
 from tenants import notify, signals, versions
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, Organisation
-from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 

@@ -12,8 +12,8 @@ from rbac.assignments import roles_of
 from rbac.models import Assignment
 from rbac.role_specs import permission_record
 from rbac.role_tree import Tree
+from tenants.http.problems import Problem
 from tenants.models import Membership, Organisation, SsoIdentity
-from tenants.problems import Problem
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,256}")
 

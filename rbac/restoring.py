@@ -11,8 +11,8 @@ from rbac.builtin import seed
 from rbac.escalation import OWNERS_ROLE
 from rbac.models import Assignment
 from tenants import states, versions
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, Membership, Organisation, State
-from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 LIVING = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION)

@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from rbac.authorizer import ACTIONS, Grant
 from rbac.role_specs import MOST_PERMISSIONS, RESOURCES
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 SPARE: Final = 3  # empty rows below those that are filled in
 _WORDS: Final = {

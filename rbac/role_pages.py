@@ -16,10 +16,10 @@ from rbac import assignments, changes, people_records, role_specs, roles
 from rbac.models import Assignment, Role
 from rbac.role_form import RoleForm, spare, words
 from rbac.role_tree import Tree
-from tenants import etags
 from tenants.door import Knock, requires, tenant_page
+from tenants.http import etags
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, Membership
-from tenants.problems import Problem
 
 SHOWN_PEOPLE = 50
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from rbac.authorizer import ACTIONS, Grant
 from rbac.models import Permission, Role
 from rbac.role_tree import grant_of
-from tenants import bodies
-from tenants.problems import Problem
+from tenants.http import bodies
+from tenants.http.problems import Problem
 
 # Bounds of what one organisation can make us read for every permission check.
 MOST_PERMISSIONS: Final = 100  # of one role

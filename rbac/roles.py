@@ -12,8 +12,8 @@ from rbac.attempts import CREATE, DELETE, UPDATE, Names, attempt
 from rbac.models import Assignment, GroupMapping, Permission, Role
 from rbac.role_specs import RoleSpec, public_record
 from rbac.role_tree import Node, Tree
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, Membership, Organisation
-from tenants.problems import Problem
 
 MOST: Final = 100  # custom roles of one organisation: all are read for every change of one
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rbac import mobile
 from tenants.door import Refused
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 READ: Final = "settings:read"
 WRITE: Final = "settings:write"

@@ -8,8 +8,8 @@ from audit import trail
 from audit.actors import Actor
 from rbac import authorizer
 from rbac import scopes as scope_table
+from tenants.http.problems import Problem
 from tenants.models import Organisation, User
-from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 

@@ -9,8 +9,8 @@ from django import forms
 from django.utils import timezone
 
 from rbac import scopes, tokens
-from tenants import bodies
 from tenants.door import Knock
+from tenants.http import bodies
 
 _EXPIRY = (
     ("7", "in a week"),

@@ -7,7 +7,7 @@ from uuid import UUID
 from rbac import mobile
 from rbac.models import ApiToken
 from tenants.door import Knock, Refused
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 
 def administers(knock: Knock) -> bool:

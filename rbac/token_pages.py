@@ -16,10 +16,10 @@ from rbac import scopes, token_owners, tokens
 from rbac.api import actor_of
 from rbac.models import ApiToken
 from rbac.token_form import TokenForm
-from tenants import bodies
 from tenants.door import Knock, Refused, requires, tenant_page
+from tenants.http import bodies
+from tenants.http.problems import Problem
 from tenants.models import User
-from tenants.problems import Problem
 
 SHOWN: Final = 100  # of other people's; the API pages through more
 

@@ -21,8 +21,8 @@ from audit.actors import Actor
 from rbac import mobile, token_escalation
 from rbac.models import ApiToken
 from tenants import locks, notify
+from tenants.http.problems import Problem
 from tenants.models import Membership, Organisation, User
-from tenants.problems import Problem
 from tenants.reads import Read
 from tenants.schemas import SchemaMissing, in_schema
 

@@ -16,10 +16,10 @@ from relay import api_examples as examples
 from relay import onboarding, serializers
 from relay.models import Registration
 from relay.status import status
-from tenants import bodies
 from tenants.door import Refused, TenantAPIView, requires
+from tenants.http import bodies
+from tenants.http.problems import Problem
 from tenants.models import Organisation, Runtime
-from tenants.problems import Problem
 
 _SETTINGS = frozenset({"enabled", "server_url", "instance_secret"})
 _CODE = frozenset({"instance_id", "relay_url", "auth_token"})

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from rbac import mobile, token_owners, token_pages, tokens
 from rbac.models import ApiToken
 from tenants.door import Knock, requires, tenant_page
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 
 @dataclass(frozen=True)

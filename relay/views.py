@@ -16,8 +16,8 @@ from relay import onboarding
 from relay.device_views import phones_seen_by
 from relay.models import Registration
 from relay.status import seen
-from tenants import bodies
 from tenants.door import Knock, requires, tenant_page
+from tenants.http import bodies
 
 SHOWN_PHONES = 5
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -18,20 +18,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from audit import trail
 from audit.actors import Actor
-from tenants import (
-    addresses,
-    api_examples,
-    bodies,
-    lifecycle,
-    limits,
-    member_invitations,
-    people_json,
-    signup,
-    signup_rules,
-)
+from tenants import addresses, api_examples, lifecycle, limits, signup, signup_rules
+from tenants.http import bodies
+from tenants.http.openapi import documented
+from tenants.http.problems import Problem, contract
 from tenants.models import MemberRole, Organisation, State, SuspendedBy, User
-from tenants.openapi import documented
-from tenants.problems import Problem, contract
+from tenants.people import member_invitations, people_json
 from tenants.signup_gate import over_limit, plain, settle, too_many
 
 log = structlog.get_logger(__name__)

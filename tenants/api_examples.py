@@ -6,7 +6,7 @@ from typing import Final
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 
-from tenants.openapi_parts import PUBLIC, SESSION_WRITES
+from tenants.http.openapi_parts import PUBLIC, SESSION_WRITES
 from tenants.organisation_serializers import (
     AcceptedSerializer,
     MagicLinkSerializer,

@@ -11,12 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.actors import Actor
-from tenants import etags, listing, membership, naming
+from tenants import naming
 from tenants.api import organisation_json
 from tenants.door import TenantAPIView, requires
+from tenants.http import etags, listing
+from tenants.http.openapi import ETAG, IF_MATCH, SESSION_ONLY
+from tenants.http.problems import Problem
 from tenants.models import Organisation
-from tenants.openapi import ETAG, IF_MATCH, SESSION_ONLY
-from tenants.problems import Problem
+from tenants.people import membership
 from tenants.serializers import EXAMPLE_ORGANISATION, OrganisationSerializer, RenameOrganisation
 
 _READS = ("GET", "HEAD")

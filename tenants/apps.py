@@ -7,4 +7,5 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tenants import account_trail, checks  # noqa: F401  registers receivers and checks
+        from tenants import checks  # noqa: F401  registers checks
+        from tenants.accounts import events  # noqa: F401  registers receivers

@@ -25,8 +25,9 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.module_loading import import_string
 from rest_framework.views import APIView
 
-from tenants import bodies, problems, sso_people
+from tenants.accounts import sso_people
 from tenants.hosts import unavailable
+from tenants.http import bodies, problems
 from tenants.models import MemberRole, Membership, Organisation, State, User
 from tenants.reads import Read
 from tenants.schemas import SchemaError, in_schema
@@ -186,7 +187,7 @@ class TenantAPIView(APIView):
         return [*names, "HEAD"] if "GET" in names else names
 
     def body(self, *, known: frozenset[str] | None = None) -> dict[str, Any]:
-        """The request's JSON object; see tenants.bodies.json_object."""
+        """The request's JSON object; see tenants.http.bodies.json_object."""
         return bodies.json_object(self.knock.request, limit=self.body_limit, known=known)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]

@@ -20,10 +20,10 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 
-from tenants import bodies, problems
+from tenants.accounts.sessions import HOST_KEY, SessionStore
+from tenants.http import bodies, problems
 from tenants.models import LABEL, Organisation, State
 from tenants.reads import Read
-from tenants.sessions import HOST_KEY, SessionStore
 
 # Names that could be taken for the platform's own; never given out.
 RESERVED_LABELS = frozenset(

@@ -6,9 +6,10 @@ from django.db import transaction
 
 from audit import trail
 from audit.actors import Actor
-from tenants import membership, signup_rules
+from tenants import signup_rules
+from tenants.http.problems import Problem
 from tenants.models import Organisation
-from tenants.problems import Problem
+from tenants.people import membership
 
 
 def rename(

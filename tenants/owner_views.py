@@ -12,7 +12,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from audit.actors import Actor
-from tenants import bodies, hosts, lifecycle
+from tenants import hosts, lifecycle
+from tenants.http import bodies
 from tenants.models import MemberRole, Organisation, SuspendedBy, User
 from tenants.signup_gate import hosted_only
 

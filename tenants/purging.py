@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts, invitations, jobs, metrics, sessions, states
+from tenants import invitations, jobs, metrics, states
+from tenants.accounts import entry, sessions
 from tenants.effects import effects
 from tenants.models import (
     Domain,
@@ -130,7 +131,7 @@ def _only_here(organisation: Organisation) -> list[User]:
     return [
         user
         for user in members
-        if accounts.made_by_sign_up(user)
+        if entry.made_by_sign_up(user)
         and not user.memberships.exclude(organisation=organisation).exists()
     ]
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from tenants.membership import ROLES
 from tenants.models import MemberRole
+from tenants.people.membership import ROLES
 
 _MEMBER: Final = MemberRole.choices
 _GIVEN: Final = [role.value for role in ROLES]

@@ -1,6 +1,6 @@
 """What higher rooms may listen to: an organisation's people changed, or a place was offered.
 
-Changes are sent by `tenants.membership` inside its transaction, each with `organisation`, `user_id`
+Changes are sent by `tenants.people.membership` inside its transaction, each with `organisation`, `user_id`
 (UUID) and `actor`; a receiver that fails undoes the change.
 """
 
@@ -10,6 +10,6 @@ member_added = Signal()  # role
 member_changed = Signal()  # before, after: membership roles
 member_removed = Signal()  # role: what it was
 
-# Sent by `tenants.backing`: organisation, role (a membership role), by (UUID of a member). Whoever
+# Sent by `tenants.people.backing`: organisation, role (a membership role), by (UUID of a member). Whoever
 # knows that this person may not give this role raises Problem 403.
 role_offered = Signal()

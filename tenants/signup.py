@@ -20,7 +20,6 @@ from django.utils import timezone
 from audit import trail
 from audit.actors import Actor
 from tenants import (
-    accounts,
     addresses,
     hosts,
     invitations,
@@ -31,6 +30,7 @@ from tenants import (
     schemas,
     signup_rules,
 )
+from tenants.accounts import entry
 from tenants.models import (
     Domain,
     Invitation,
@@ -73,15 +73,15 @@ def sign_up(request: signup_rules.Request, *, address: str = "") -> Outcome:
     Raises addresses.PublicUrlMissing, with nothing done.
     """
     exempt = invitations.exempt_from_limits(request.invitation)
-    if not exempt and not accounts.mail_allowed(request.email):
+    if not exempt and not entry.mail_allowed(request.email):
         return _NOTHING
     addresses.base()
     with transaction.atomic():
-        accounts.lock_mailbox(request.email)
-        user = accounts.find(request.email)
+        entry.lock_mailbox(request.email)
+        user = entry.find(request.email)
         if user is not None and not user.is_active:
             return _NOTHING
-        if user is not None and accounts.owned_by(user) is not None:
+        if user is not None and entry.owned_by(user) is not None:
             mail_sign_in(user)
             return Outcome(Effect.SIGN_IN_MAILED)
         seat = _take_seat(request)
@@ -141,18 +141,18 @@ def prove_mailbox(organisation: Organisation, *, actor: Actor | None = None) -> 
     is open.
     """
     with transaction.atomic():
-        accounts.lock_mailbox(organisation.owner_email)
+        entry.lock_mailbox(organisation.owner_email)
         organisation = locked(organisation)
         if organisation.state != State.REQUESTED:
             raise TransitionRefused("not_requested", "This request is over.")
         try:
-            user = accounts.find_or_create_proved(organisation.owner_email)
+            user = entry.find_or_create_proved(organisation.owner_email)
         except ValidationError:
             raise TransitionRefused("invalid_email", "No account has such an address.") from None
         if not user.is_active:
             raise TransitionRefused("account_closed", "This account is closed.")
         who = actor or Actor.person(user)
-        if accounts.owned_by(user) is not None:
+        if entry.owned_by(user) is not None:
             expire(organisation=organisation, actor=who, reason="the mailbox owns one already")
             return user
         move(organisation, State.PROVISIONING)
@@ -298,10 +298,10 @@ def mail_sign_in(user: User) -> None:
     if user.is_staff:
         link = addresses.on_base(settings.LOGIN_URL)
     else:
-        link = accounts.sign_in_link(user, target="/")
+        link = entry.sign_in_link(user, target="/")
     mail.send_later(
         to=user.email or "",
         subject="Your sign-in link",
         template="sign_in",
-        context={"link": link, "single_use": not user.is_staff, "minutes": accounts.LINK_MINUTES},
+        context={"link": link, "single_use": not user.is_staff, "minutes": entry.LINK_MINUTES},
     )

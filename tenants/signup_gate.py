@@ -15,8 +15,9 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 
-from tenants import bodies, invitations, limits
-from tenants.problems import Problem
+from tenants import invitations, limits
+from tenants.http import bodies
+from tenants.http.problems import Problem
 
 View = Callable[..., HttpResponse]
 

@@ -14,7 +14,8 @@ from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
-from tenants import limits, links, mail, provisioning, purging, sessions, signup
+from tenants import limits, links, mail, provisioning, purging, signup
+from tenants.accounts import sessions
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,9 @@
 
 from django.urls import path
 
-from tenants import api, api_own, hand_off, join_views, magic_link_views, owner_views, views
+from tenants import api, owner_views, views
+from tenants.accounts import hand_off, magic_link_views
+from tenants.people import api_own, join_views
 
 urlpatterns = [
     path("", views.index, name="index"),

@@ -2,14 +2,9 @@
 
 from django.urls import path
 
-from tenants import (
-    api_member_invitations,
-    api_members,
-    api_organisation,
-    api_orgs,
-    hand_off,
-    people_pages,
-)
+from tenants import api_organisation, api_orgs
+from tenants.accounts import hand_off
+from tenants.people import api_member_invitations, api_members, people_pages
 
 urlpatterns = [
     path("hand-off", hand_off.receive),

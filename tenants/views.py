@@ -11,19 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tenants import (
-    accounts,
-    addresses,
-    invitations,
-    limits,
-    links,
-    member_invitations,
-    problems,
-    provisioning,
-    signup,
-)
+from tenants import addresses, invitations, limits, links, provisioning, signup
+from tenants.accounts import entry
 from tenants.forms import SignupForm
+from tenants.http import problems
 from tenants.models import LinkPurpose, Membership, Organisation, State, StepStatus, User
+from tenants.people import member_invitations
 from tenants.signup_gate import hosted_only, over_limit, settle
 from tenants.states import ENDED
 
@@ -105,7 +98,7 @@ def verify(request: HttpRequest, token: str) -> HttpResponse:
 @login_required
 def progress(request: HttpRequest) -> HttpResponse:
     """How far the newest organisation of this person is; leads on when it is ready."""
-    organisation = accounts.owned_by(cast(User, request.user))
+    organisation = entry.owned_by(cast(User, request.user))
     if organisation is None:
         return HttpResponseRedirect("/")
     if organisation.state not in (State.REQUESTED, State.PROVISIONING, State.FAILED):
@@ -119,7 +112,7 @@ def status(request: HttpRequest) -> HttpResponse:
     """GET /signup/status: {state, label, organisation, url, steps: [{name, status, seconds}]}."""
     if not isinstance(request.user, User):
         return problems.response(401, "authentication_required", "Sign in first.")
-    organisation = accounts.owned_by(request.user)
+    organisation = entry.owned_by(request.user)
     if organisation is None:
         return problems.response(404, "no_organisation", "You own no organisation.")
     return JsonResponse(
@@ -144,9 +137,9 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
             link = links.consume(token, LinkPurpose.SIGN_IN)
             if link.user is None:
                 raise links.LinkRefused
-            printed = token.startswith(accounts.PRINTED) and not settings.PRODUCTION
-            return accounts.sign_in(request, link.user, next=link.target, printed=printed)
-        except (links.LinkRefused, accounts.SignInRefused):
+            printed = token.startswith(entry.PRINTED) and not settings.PRODUCTION
+            return entry.sign_in(request, link.user, next=link.target, printed=printed)
+        except (links.LinkRefused, entry.SignInRefused):
             return _link_refused(request)
     found = links.peek(token, LinkPurpose.SIGN_IN)
     if found is None or found.user is None:
@@ -168,7 +161,7 @@ def _enter(request: HttpRequest, user: User) -> HttpResponse:
     """A proved mailbox starts a session; staff sign in with their password all the same."""
     if user.is_staff:
         return HttpResponseRedirect("/signup/progress", status=303)
-    return accounts.sign_in(request, user, next="/signup/progress")
+    return entry.sign_in(request, user, next="/signup/progress")
 
 
 def _link_refused(request: HttpRequest) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from tenants import lifecycle, provisioning, schemas, versions
+from tenants.accounts.sessions import HOST_KEY
 from tenants.hosts import instance_host
 from tenants.models import (
     Domain,
@@ -24,7 +25,6 @@ from tenants.models import (
     SuspendedBy,
     User,
 )
-from tenants.sessions import HOST_KEY
 from tests.waiting import until
 
 _numbers = itertools.count(1)

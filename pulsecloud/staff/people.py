@@ -12,7 +12,7 @@ from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.entitlement import organisation_link
 from pulsecloud.staff.verbs import VerbAdmin
 from pulsecloud.staff.words import DASH, ago, code, exactly
-from tenants import accounts
+from tenants.accounts import entry
 from tenants.models import Membership, User
 
 
@@ -104,7 +104,7 @@ class PersonAdmin(VerbAdmin):
 
     @admin.display(description="two-factor sign-in")
     def second_factor(self, person: User) -> str:
-        return "on" if accounts.has_second_factor(person) else DASH
+        return "on" if entry.has_second_factor(person) else DASH
 
     @admin.display(description="last sign-in", ordering="last_login")
     def seen(self, person: User) -> str:

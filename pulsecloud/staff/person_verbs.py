@@ -7,9 +7,9 @@ from typing import Any
 
 from audit.actors import Actor
 from pulsecloud.staff.verbs import Verb, VerbRefused
-from tenants import account_help, accounts
+from tenants.accounts import entry, rescue
+from tenants.http.problems import Problem
 from tenants.models import User
-from tenants.problems import Problem
 
 _STAFF = "is staff: looked after on the command line"
 
@@ -41,7 +41,7 @@ CLOSE = Verb(
         "Opening the account again undoes it.",
     ),
     unfit=_unfit(lambda user: "" if user.is_active else "is closed already"),
-    run=_run(account_help.close),
+    run=_run(rescue.close),
     icon="person_off",
     reason_needed=True,
     dangerous=True,
@@ -53,7 +53,7 @@ REOPEN = Verb(
     permission="tenants.change_user",
     consequences=("The person can sign in again, and their API tokens work again.",),
     unfit=_unfit(lambda user: "is open" if user.is_active else ""),
-    run=_run(account_help.reopen),
+    run=_run(rescue.reopen),
     icon="person_check",
     reason_needed=True,
 )
@@ -67,8 +67,8 @@ REMOVE_SECOND_FACTOR = Verb(
         "from then on the mailbox alone opens the account.",
         "They are signed out everywhere, and their mailbox is told.",
     ),
-    unfit=_unfit(lambda user: "" if accounts.has_second_factor(user) else "has none"),
-    run=_run(account_help.remove_second_factor),
+    unfit=_unfit(lambda user: "" if entry.has_second_factor(user) else "has none"),
+    run=_run(rescue.remove_second_factor),
     icon="phonelink_erase",
     reason_needed=True,
     dangerous=True,

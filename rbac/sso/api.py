@@ -13,11 +13,12 @@ from audit import trail
 from audit.actors import Actor
 from rbac.models import GroupMapping
 from rbac.sso import mapping, providers, serializers, values
-from tenants import etags, listing, recent
+from tenants.accounts import recent
 from tenants.door import TenantAPIView, requires
+from tenants.http import etags, listing
+from tenants.http.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
+from tenants.http.problems import Problem
 from tenants.models import SsoProvider
-from tenants.openapi import ETAG, IF_MATCH, SESSION_ONLY, listed
-from tenants.problems import Problem
 
 _ORDERING = {"id": "slug", "name": "name", "createdAt": "created_at"}
 _BODY_LIMIT = 1024 * 1024  # contract section 11.1

@@ -21,7 +21,8 @@ from rbac.sso import attempts, discovery, id_token, providers
 from rbac.sso.claims import Claimed
 from rbac.sso.claims import read as read_claims
 from rbac.sso.refusals import SsoRefused
-from tenants import addresses, outbound, recent
+from tenants import addresses, outbound
+from tenants.accounts import recent
 from tenants.models import Organisation, SsoProvider
 
 _LONGEST_CODE: Final = 4096

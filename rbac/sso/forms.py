@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 
 from rbac.sso import values
-from tenants.membership import ROLES
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, SsoProvider
-from tenants.problems import Problem
+from tenants.people.membership import ROLES
 
 _LISTS = ("allowed_emails", "allowed_domains", "allowed_groups")
 

@@ -12,8 +12,8 @@ from audit.actors import Actor
 from rbac import changes, escalation
 from rbac.authorizer import grants_of
 from rbac.role_tree import Tree
+from tenants.http.problems import Problem
 from tenants.models import Organisation
-from tenants.problems import Problem
 from tenants.schemas import in_schema
 
 

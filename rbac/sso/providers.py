@@ -23,9 +23,10 @@ from rbac.sso import discovery, granting, mapping
 from rbac.sso import values as rules
 from rbac.sso.refusals import SsoRefused
 from rbac.sso.values import Values
-from tenants import membership, sealing, versions
+from tenants import sealing, versions
+from tenants.http.problems import Problem
 from tenants.models import Organisation, SsoProvider
-from tenants.problems import Problem
+from tenants.people import membership
 from tenants.schemas import in_schema
 
 MOST: Final = 20  # providers of one organisation

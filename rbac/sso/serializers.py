@@ -7,9 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from rbac.sso import flow
-from tenants.membership import ROLES
 from tenants.models import SsoProvider
-from tenants.people_json import time
+from tenants.people.membership import ROLES
+from tenants.people.people_json import time
 
 # The contract's names of what can be set, and ours.
 FIELDS = {

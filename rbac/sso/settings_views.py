@@ -23,10 +23,10 @@ from rbac.models import Role
 from rbac.sso import claims, discovery, flow, mapping, providers, requirement, trial, values
 from rbac.sso.forms import ProviderForm
 from rbac.sso.refusals import SsoRefused
-from tenants import recent
+from tenants.accounts import recent
 from tenants.door import Knock, requires, tenant_page
+from tenants.http.problems import Problem
 from tenants.models import SsoIdentity
-from tenants.problems import Problem
 
 HOME = "/sso/settings"
 SPARE_ROWS = 3  # empty rows of the mapping, for new groups

@@ -21,8 +21,11 @@ from audit.actors import Actor
 from rbac.sso import id_token, mapping
 from rbac.sso.claims import Claimed
 from rbac.sso.refusals import SsoRefused
-from tenants import accounts, locks, membership, problems, recent, sessions, sso_people
+from tenants import locks
+from tenants.accounts import entry, recent, sessions, sso_people
+from tenants.http import problems
 from tenants.models import Organisation, SsoIdentity, SsoProvider, User
+from tenants.people import membership
 from tenants.schemas import in_schema
 
 _GROUPS_SHOWN: Final = 200
@@ -123,7 +126,7 @@ def start_session(
     How fresh it is counts from when the person proved themselves to the provider. One that does not
     say makes no fresh sessions: it may know the person since this morning.
     """
-    accounts.start_session(request, identity.user)
+    entry.start_session(request, identity.user)
     request.session.set_expiry(timezone.now() + timedelta(hours=provider.session_hours))
     request.session[sso_people.SESSION_KEY] = provider.slug
     recent.note(request, at=id_token.proved_at(claims))

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from rbac.sso import claims
 from tenants import outbound
-from tenants.membership import ROLES
+from tenants.http.problems import Problem
 from tenants.models import MemberRole, SsoProvider
-from tenants.problems import Problem
+from tenants.people.membership import ROLES
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}[A-Za-z0-9]?")
 _CLAIM = re.compile(r"[!-~]{1,128}")

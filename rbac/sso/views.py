@@ -19,7 +19,8 @@ from audit import trail
 from audit.actors import Actor
 from rbac.sso import browsers, claims, flow, providers, signin, trial
 from rbac.sso.refusals import SsoRefused
-from tenants import door, limits, sso_people
+from tenants import door, limits
+from tenants.accounts import sso_people
 from tenants.models import Organisation, State
 
 PER_MINUTE: Final = 30  # starts, and returns, of one address

@@ -11,9 +11,9 @@ from django.test import Client
 
 from audit.actors import Actor
 from audit.models import Event
-from tenants import account_help, accounts
+from tenants.accounts import entry, rescue
+from tenants.http.problems import Problem
 from tenants.models import OutboxMail
-from tenants.problems import Problem
 from tests.accounts.browsing import Visitor
 from tests.accounts.second_factor import turn_on
 from tests.factories import make_organisation, make_token, make_user, owner_of
@@ -35,15 +35,15 @@ def test_a_closed_account_is_shut_out_everywhere_until_it_is_opened() -> None:
     token = make_token(organisation)
     program = Client(headers={"host": organisation.instance_host, "X-API-Token": token})
     assert program.get("/api/organisation").status_code == 200
-    account_help.close(user=owner, actor=STAFF, reason="stolen")
+    rescue.close(user=owner, actor=STAFF, reason="stolen")
     assert visitor.get("/accounts/sessions/").status_code == 302
     assert program.get("/api/organisation").status_code == 401
-    link = urlsplit(accounts.sign_in_link(owner)).path
+    link = urlsplit(entry.sign_in_link(owner)).path
     assert Visitor().post(link).status_code == 404
-    assert code_of(account_help.close, user=owner, actor=STAFF, reason="") == "already_closed"
-    account_help.reopen(user=owner, actor=STAFF, reason="it was them")
+    assert code_of(rescue.close, user=owner, actor=STAFF, reason="") == "already_closed"
+    rescue.reopen(user=owner, actor=STAFF, reason="it was them")
     assert program.get("/api/organisation").status_code == 200
-    assert code_of(account_help.reopen, user=owner, actor=STAFF, reason="") == "not_closed"
+    assert code_of(rescue.reopen, user=owner, actor=STAFF, reason="") == "not_closed"
     rows = Event.objects.filter(subject=str(owner), action__startswith="account_")
     assert [(row.action, row.reason, row.actor_kind) for row in rows.order_by("id")] == [
         ("account_closed", "stolen", "staff"),
@@ -54,24 +54,24 @@ def test_a_closed_account_is_shut_out_everywhere_until_it_is_opened() -> None:
 def test_a_lost_second_factor_is_taken_off_and_the_mailbox_is_told() -> None:
     user = make_user()
     turn_on(user)
-    assert accounts.has_second_factor(user)
-    account_help.remove_second_factor(user=user, actor=STAFF, reason="lost the phone")
-    assert not accounts.has_second_factor(user)
+    assert entry.has_second_factor(user)
+    rescue.remove_second_factor(user=user, actor=STAFF, reason="lost the phone")
+    assert not entry.has_second_factor(user)
     assert "removed" in OutboxMail.objects.filter(recipient=user.email).latest("pk").subject
     assert Event.objects.get(action="two_factor_removed").reason == "lost the phone"
     options = {"user": user, "actor": STAFF, "reason": ""}
-    assert code_of(account_help.remove_second_factor, **options) == "no_second_factor"
+    assert code_of(rescue.remove_second_factor, **options) == "no_second_factor"
 
 
 def test_staff_are_looked_after_on_the_command_line_only() -> None:
     colleague = make_user(is_staff=True)
     turn_on(colleague)
-    for act in (account_help.close, account_help.reopen, account_help.remove_second_factor):
+    for act in (rescue.close, rescue.reopen, rescue.remove_second_factor):
         assert code_of(act, user=colleague, actor=STAFF, reason="") == "staff_account"
     said = StringIO()
     call_command("remove_second_factor", str(colleague.email), reason="lost", stdout=said)
     assert "without a second factor" in said.getvalue()
-    assert not accounts.has_second_factor(colleague)
+    assert not entry.has_second_factor(colleague)
     with pytest.raises(CommandError, match="off for this account"):
         call_command("remove_second_factor", str(colleague.email), reason="lost")
     with pytest.raises(CommandError, match="no account"):
@@ -84,7 +84,7 @@ def test_who_waits_at_the_code_page_meanwhile_starts_anew() -> None:
     visitor = Visitor()
     form = {"login": user.email, "password": "correct horse battery"}
     assert visitor.post("/accounts/login/", form)["Location"] == "/accounts/2fa/authenticate/"
-    account_help.remove_second_factor(user=user, actor=STAFF, reason="lost the phone")
+    rescue.remove_second_factor(user=user, actor=STAFF, reason="lost the phone")
     assert visitor.get("/accounts/2fa/authenticate/")["Location"] == "/accounts/login/"
     assert visitor.get("/accounts/login/").status_code == 200
     visitor.post("/accounts/login/", form)

@@ -10,8 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 
 from audit.actors import Actor
-from tenants import account_help, accounts, passwords
-from tenants.account_adapter import AccountAdapter
+from tenants.accounts import entry, passwords, rescue
+from tenants.accounts.adapter import AccountAdapter
 from tenants.models import Session, User
 from tests.accounts.browsing import Visitor
 from tests.factories import make_user, unique
@@ -21,7 +21,7 @@ OLD, GOOD = "the password before", "correct horse battery"
 
 
 def close(user: User) -> None:
-    account_help.close(user=user, actor=STAFF, reason="stolen")
+    rescue.close(user=user, actor=STAFF, reason="stolen")
 
 
 @pytest.mark.django_db
@@ -50,15 +50,15 @@ def test_a_proof_of_the_mailbox_does_not_open_it(
     monkeypatch: pytest.MonkeyPatch, proved: bool
 ) -> None:
     user = make_user(**({} if proved else {"email_verified_at": None}))
-    find = accounts.find
+    find = entry.find
 
     def then_closed(email: str) -> User | None:
         found = find(email)
         close(user)
         return found
 
-    monkeypatch.setattr(accounts, "find", then_closed)
-    accounts.find_or_create_proved(str(user.email))
+    monkeypatch.setattr(entry, "find", then_closed)
+    entry.find_or_create_proved(str(user.email))
     now = User.objects.get(pk=user.pk)
     assert not now.is_active and now.email_verified_at
 
@@ -93,5 +93,5 @@ def test_no_session_outlives_it(live_db: None, monkeypatch: pytest.MonkeyPatch, 
     changing.join(10)
     assert answers in ([302], [400])
     assert not Session.objects.filter(user=user.pk).exists()
-    account_help.reopen(user=user, actor=STAFF, reason="it was them")
+    rescue.reopen(user=user, actor=STAFF, reason="it was them")
     assert visitor.get("/signup/status").status_code == 401

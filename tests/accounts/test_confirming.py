@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from allauth.mfa.models import Authenticator
 
-from tenants import door, hand_off, recent
+from tenants import door
+from tenants.accounts import hand_off, recent
 from tenants.models import Organisation, OutboxMail, User
 from tests.accounts.browsing import Visitor, field
 from tests.accounts.second_factor import turn_on

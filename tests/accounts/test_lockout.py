@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 
 from audit.models import Event
-from tenants import lockout
+from tenants.accounts import lockout
 from tenants.models import User
 from tests.accounts.browsing import Visitor
 from tests.accounts.second_factor import give, turn_on

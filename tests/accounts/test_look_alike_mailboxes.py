@@ -15,9 +15,11 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from audit.actors import Actor
-from tenants import accounts, invitations, links, mailboxes, member_invitations, signup
+from tenants import invitations, links, mailboxes, signup
+from tenants.accounts import entry
+from tenants.http.problems import Problem
 from tenants.models import Link, LinkPurpose, MemberInvitation, Organisation, OutboxMail, User
-from tenants.problems import Problem
+from tenants.people import member_invitations
 from tests.accounts.browsing import Visitor
 from tests.factories import make_organisation, make_user, owner_of, unique
 from tests.members.people import Caller, invite, told
@@ -50,14 +52,14 @@ def untouched(user: User) -> bool:
 
 def test_no_look_up_finds_anybody(pair: Pair) -> None:
     user, other = pair
-    assert accounts.find(other) is None
-    assert accounts.find(str(user.email).upper()) == user
+    assert entry.find(other) is None
+    assert entry.find(str(user.email).upper()) == user
     assert not mailboxes.same(other, user.email)
     with pytest.raises(User.DoesNotExist):
         User.objects.get_by_natural_key(other)
     assert User.objects.get_by_natural_key(str(user.email).upper()) == user
     with pytest.raises(ValidationError):
-        accounts.find_or_create_proved(other)
+        entry.find_or_create_proved(other)
     with pytest.raises(ValidationError):
         make_user(other)
     assert untouched(user)

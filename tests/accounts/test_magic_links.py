@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from tenants import magic_link_views
+from tenants.accounts import magic_link_views
 from tenants.models import Link, LinkPurpose, Organisation, OutboxMail, Session, State, User
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, make_user, owner_of, unique

@@ -9,9 +9,9 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tenants import accounts
+from tenants.accounts import entry
+from tenants.accounts.sessions import SessionStore
 from tenants.models import User
-from tenants.sessions import SessionStore
 from tests.accounts.browsing import Visitor
 from tests.accounts.second_factor import App
 from tests.admin.browser import Window, served, window
@@ -122,7 +122,7 @@ def test_without_a_password(
     user = make_user()
     client = Client()
     sign_in(client, user)
-    link = accounts.sign_in_link(user, target="/accounts/password/set/")
+    link = entry.sign_in_link(user, target="/accounts/password/set/")
     box = {"width": size[0], "height": size[1]}
     with served() as address, window(client, address, box, color_scheme=scheme) as opened:
         see = Look(opened, tmp_path)

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from tenants import session_views, sessions, tasks
+from tenants import tasks
+from tenants.accounts import session_views, sessions
 from tenants.models import Organisation, Session, User
 from tests.accounts.browsing import Visitor, field
 from tests.factories import make_organisation, make_user, owner_of

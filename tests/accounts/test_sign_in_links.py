@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tenants import accounts, links
+from tenants import links
+from tenants.accounts import entry
+from tenants.accounts.sessions import reference
 from tenants.models import Link, LinkPurpose, Session, User
-from tenants.sessions import reference
 from tests.accounts.browsing import Visitor
 from tests.factories import make_user
 
@@ -127,5 +128,5 @@ def test_the_newest_owned_organisation_is_the_one_that_counts() -> None:
     newest = make_organisation(owner=owner)
     newest.memberships.update(added_at=timezone.now() + timedelta(seconds=1))
     gone = make_organisation("deleted", owner=owner)
-    assert accounts.owned_by(owner) == newest
+    assert entry.owned_by(owner) == newest
     assert gone != newest

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from audit.actors import Actor
-from tenants import account_help, accounts, magic_links
+from tenants.accounts import entry, magic_links, rescue
 from tenants.models import OutboxMail, User
 from tests.accounts.browsing import Visitor
 from tests.accounts.second_factor import give, turn_on
@@ -57,7 +57,7 @@ def test_a_reset_link_is_judged_when_it_is_used() -> None:
         reset(user.email)
     paths = {user: key_path(user.email) for user in (person, staff)}
     promote(person)
-    account_help.remove_second_factor(
+    rescue.remove_second_factor(
         user=staff, actor=Actor.system("test"), reason="lost", staff_too=True
     )
     for user, path in paths.items():
@@ -70,7 +70,7 @@ def test_a_reset_link_is_judged_when_it_is_used() -> None:
 
 def test_mailed_links_are_judged_when_they_are_used() -> None:
     user = make_user()
-    mailed = urlsplit(accounts.sign_in_link(user)).path
+    mailed = urlsplit(entry.sign_in_link(user)).path
     magic_links.request(email=str(user.email))
     magic = newest_mail(user).body.split("http://localhost:8000")[1].split()[0]
     promote(user)

@@ -10,7 +10,8 @@ from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 
 from audit.models import Event
-from tenants import links, magic_links, signup
+from tenants import links, signup
+from tenants.accounts import magic_links
 from tenants.models import LinkPurpose, OutboxMail, User
 from tests.accounts.browsing import Visitor, field
 from tests.accounts.second_factor import App, give, recovery_codes, turn_on

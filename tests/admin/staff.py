@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from billing import leases
 from relay.models import RelayStatus
+from tenants.accounts.sessions import HOST_KEY
 from tenants.models import Organisation, ReadinessRecord, User
-from tenants.sessions import HOST_KEY
 from tests.factories import make_organisation, make_user
 
 HOST = "localhost"

@@ -11,7 +11,7 @@ import yaml
 from drf_spectacular.drainage import GENERATOR_STATS
 
 from pulsecloud.api_docs import DOCUMENTS
-from tenants.openapi import as_yaml
+from tenants.http.openapi import as_yaml
 
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -82,7 +82,9 @@ def test_operation_ids_are_chosen_and_unique() -> None:
 def test_an_operation_says_what_it_does_and_shows_it(operation: Operation) -> None:
     body = operation.body
     assert body.get("summary"), "no summary"
-    assert body["tags"] != ["Other"], "its address belongs to no tag (tenants/openapi_parts.py)"
+    assert body["tags"] != ["Other"], (
+        "its address belongs to no tag (tenants/http/openapi_parts.py)"
+    )
     good = {s: a for s, a in body["responses"].items() if s.startswith("2")}
     assert good, "no answer of success"
     shown = False

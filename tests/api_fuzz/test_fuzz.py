@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tenants.openapi import document
+from tenants.http.openapi import document
 from tests import databases
 from tests.api_fuzz.tenant import Tenant, tenant
 from tests.databases import looking_into

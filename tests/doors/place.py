@@ -12,7 +12,8 @@ from audit.actors import Actor
 from billing import refresh
 from rbac import mobile
 from relay.effects import RelayEffect
-from tenants import lifecycle, links, magic_links, member_invitations
+from tenants import lifecycle, links
+from tenants.accounts import magic_links
 from tenants.models import (
     LinkPurpose,
     Organisation,
@@ -23,6 +24,7 @@ from tenants.models import (
     SuspendedBy,
     User,
 )
+from tenants.people import member_invitations
 from tests.accounts.browsing import Visitor, field
 from tests.factories import make_organisation, make_token, make_user, owner_of, sign_in
 

@@ -40,18 +40,21 @@ NAMES = re.compile(
 # Who starts a session, and for whom.
 STARTS = {
     ("tenants/views.py", "sign_in"): "who holds a sign-in link, or just proved a new mailbox",
-    ("tenants/magic_link_views.py", "sign_in"): "who holds a link mailed to that mailbox",
-    ("tenants/join_views.py", "sign_in"): "who holds an invitation mailed to that mailbox",
-    ("tenants/hand_off.py", "start_session"): "whom their session on the base domain hands over",
+    ("tenants/accounts/magic_link_views.py", "sign_in"): "who holds a link mailed to that mailbox",
+    ("tenants/people/join_views.py", "sign_in"): "who holds an invitation mailed to that mailbox",
+    (
+        "tenants/accounts/hand_off.py",
+        "start_session",
+    ): "whom their session on the base domain hands over",
     ("rbac/sso/signin.py", "start_session"): "whom the organisation's provider vouches for",
     ("rbac/sso/views.py", "start_session"): "the same",
-    ("tenants/accounts.py", "login"): "inside start_session",
-    ("tenants/accounts.py", "perform_login"): "inside sign_in",
+    ("tenants/accounts/entry.py", "login"): "inside start_session",
+    ("tenants/accounts/entry.py", "perform_login"): "inside sign_in",
 }
 # Who makes a link that signs in, and where it goes.
 MINTS = {
     ("tenants/signup.py", "sign_in_link"): "mailed to the mailbox that asked to sign up",
-    ("tenants/confirming.py", "sign_in_link"): "mailed to the person who confirms",
+    ("tenants/accounts/confirming.py", "sign_in_link"): "mailed to the person who confirms",
     ("tenants/management/commands/sign_in_link.py", "sign_in_link"): "printed, in development",
     ("pulsecloud/management/commands/welcome.py", "sign_in_link"): "printed, in development",
 }

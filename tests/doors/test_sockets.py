@@ -22,8 +22,9 @@ from relay.phone import Phone, PhoneError
 from relay.server.models import BlockedInstance
 from relay.wire.frames import Connect, Error, ErrorCode, Register, RegisterAck
 from relay.wire.pairing import Pairing
-from tenants import lifecycle, membership
+from tenants import lifecycle
 from tenants.models import Membership, Organisation, Runtime, State, SuspendedBy, User
+from tenants.people import membership
 from tenants.schemas import in_schema
 from tests import secrets_seen
 from tests.factories import add_member, make_live_organisation, owner_of

@@ -13,8 +13,8 @@ from django.test import Client
 
 from audit.actors import Actor
 from rbac.models import Assignment
-from tenants import member_invitations
 from tenants.models import MemberInvitation, Membership, Organisation, OutboxMail, User
+from tenants.people import member_invitations
 from tenants.schemas import in_schema
 from tests.factories import make_user, owner_of, sign_in, unique
 

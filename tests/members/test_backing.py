@@ -11,9 +11,9 @@ from audit.actors import Actor
 from audit.models import Event
 from rbac import assignments
 from rbac.authorizer import Grant
-from tenants import invitation_pace, member_invitations, membership
+from tenants.http.problems import Problem
 from tenants.models import MemberInvitation, Organisation, OutboxMail, User
-from tenants.problems import Problem
+from tenants.people import invitation_pace, member_invitations, membership
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, make_user, owner_of, unique
 from tests.members.people import Caller, assigned, mailed_token, role_of, told

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import Event
-from tenants import invitation_pace, lifecycle, member_invitations, membership
+from tenants import lifecycle
+from tenants.http.problems import Problem
 from tenants.links import digest
 from tenants.models import MemberInvitation, Organisation, OutboxMail, State
-from tenants.problems import Problem
+from tenants.people import invitation_pace, member_invitations, membership
 from tenants.residue import residue
 from tests.factories import add_member, make_organisation, make_user, owner_of, unique
 from tests.members.people import invite, mailed_token, role_of

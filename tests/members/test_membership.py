@@ -11,9 +11,9 @@ from django.test import Client
 from audit.actors import Actor
 from audit.models import Event
 from rbac.models import ApiToken
-from tenants import membership, ownership
+from tenants.http.problems import Problem
 from tenants.models import MemberInvitation, Organisation, Session, State
-from tenants.problems import Problem
+from tenants.people import membership, ownership
 from tenants.schemas import in_schema
 from tests.factories import add_member, make_organisation, make_token, make_user, owner_of, sign_in
 from tests.members.people import assigned, invite, role_of, roles

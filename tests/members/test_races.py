@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from audit.actors import Actor
-from tenants import member_invitations, membership, ownership
+from tenants.http.problems import Problem
 from tenants.models import MemberInvitation, Membership, Organisation
-from tenants.problems import Problem
+from tenants.people import member_invitations, membership, ownership
 from tests.factories import add_member, make_organisation, make_user, owner_of, unique
 from tests.members.people import assigned, invite, race, roles
 

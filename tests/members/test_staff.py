@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from audit.actors import Actor
-from tenants import member_invitations
+from tenants.people import member_invitations
 from tests.admin import staff
 from tests.factories import make_organisation
 from tests.members.people import invite

@@ -17,8 +17,8 @@ from audit.actors import Actor
 from rbac import assignments, cache, roles
 from rbac.authorizer import Grant, Rights, rights_of
 from rbac.role_specs import RoleSpec
-from tenants import membership
 from tenants.models import Organisation, User
+from tenants.people import membership
 from tests.factories import add_member, make_organisation, make_token, make_user
 from tests.product import Product
 from tests.rbac.people import PLATFORM, Caller, make_role

@@ -16,7 +16,7 @@ from rbac.authorizer import Grant, decide
 from rbac.builtin import ROLES, Builtin
 from rbac.escalation import Standing, covers, holds
 from rbac.role_tree import Node, Tree
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 from tests.factories import add_member, make_organisation
 from tests.rbac.people import PLATFORM, Caller, held, make_role, member_with
 

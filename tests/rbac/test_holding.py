@@ -13,8 +13,8 @@ from rbac import assignments, holding
 from rbac.authorizer import Grant
 from rbac.models import Assignment, GroupMapping, Permission, Role
 from rbac.sso import providers, values
+from tenants.http.problems import Problem
 from tenants.models import Organisation, SsoIdentity
-from tenants.problems import Problem
 from tenants.schemas import in_schema
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, owner_of

@@ -12,9 +12,10 @@ from audit.actors import Actor
 from rbac import tokens
 from rbac.authorizer import Grant
 from rbac.models import Assignment, Change, Role
-from tenants import membership, signals
+from tenants import signals
+from tenants.http.problems import Problem
 from tenants.models import Membership, Organisation, User
-from tenants.problems import Problem
+from tenants.people import membership
 from tenants.schemas import in_schema
 from tests.factories import add_member, make_organisation, make_token, make_user
 from tests.rbac.people import make_role, member_with

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tenants import accounts
+from tenants.accounts import entry
 from tenants.models import User
 from tests import secrets_seen
 from tests.factories import add_member, make_user
@@ -35,7 +35,7 @@ def test_making_and_giving_a_role(
 ) -> None:
     member = product.signed_up("Roles and rights")
     colleague = add_member(member.organisation, "viewer", make_user(name="Robin Colleague"))
-    path = urlsplit(accounts.sign_in_link(User.objects.get(email=member.email), minutes=5)).path
+    path = urlsplit(entry.sign_in_link(User.objects.get(email=member.email), minutes=5)).path
     secrets_seen.seen(path.rpartition("/")[2], "sign-in link")
     name = f"{size[0]}-{scheme}"
     with person(size=size, scheme=scheme, scripts=scripts) as somebody:

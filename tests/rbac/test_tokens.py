@@ -15,8 +15,8 @@ from audit.models import Event
 from rbac import tasks, tokens
 from rbac.effects import TokensEffect
 from rbac.models import ApiToken
-from tenants import membership
 from tenants.models import Membership, Organisation, State
+from tenants.people import membership
 from tenants.schemas import SchemaMissing, in_schema
 from tests.factories import make_organisation, make_user, owner_of
 

@@ -13,8 +13,8 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from audit.models import Event
 from tenants import links, signup
+from tenants.accounts.sessions import reference
 from tenants.models import Invitation, LinkPurpose, Organisation, OutboxMail, Session, State, User
-from tenants.sessions import reference
 from tests.factories import make_organisation, make_user, owner_of
 from tests.signup.asking import HOST, ask, counts, invitation, link_in, mailbox, mails, wish
 

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 
 from audit.actors import Actor
 from rbac.sso import providers, requirement
+from tenants.http.problems import Problem
 from tenants.models import Organisation, SsoProvider
-from tenants.problems import Problem
 from tests.factories import make_organisation, owner_of
 from tests.sso.idp import Idp
 from tests.sso.people import make_provider

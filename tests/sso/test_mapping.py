@@ -10,9 +10,9 @@ from audit.actors import Actor
 from audit.models import Event
 from rbac.models import Assignment, Change, GroupMapping, Permission, Role
 from rbac.sso import providers, values
-from tenants import membership
+from tenants.http.problems import Problem
 from tenants.models import Organisation, SsoIdentity, SsoProvider
-from tenants.problems import Problem
+from tenants.people import membership
 from tenants.schemas import in_schema
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, owner_of

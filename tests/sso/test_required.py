@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.actors import Actor
-from tenants import ownership
 from tenants.models import Organisation, SsoProvider, User
+from tenants.people import ownership
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_token, make_user, owner_of, sign_in
 from tests.sso.idp import Idp

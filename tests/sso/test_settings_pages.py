@@ -9,9 +9,9 @@ import pytest
 from audit.actors import Actor
 from audit.models import Event
 from rbac.sso import requirement
-from tenants import membership
+from tenants.http.problems import Problem
 from tenants.models import Organisation, SsoProvider
-from tenants.problems import Problem
+from tenants.people import membership
 from tests.accounts.browsing import Visitor
 from tests.factories import add_member, make_organisation, make_user, owner_of
 from tests.sso.idp import CLIENT, Idp

@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.models import Event
 from rbac.sso import signin
-from tenants import lifecycle, membership
+from tenants import lifecycle
 from tenants.models import (
     Membership,
     Organisation,
@@ -23,6 +23,7 @@ from tenants.models import (
     SuspendedBy,
     User,
 )
+from tenants.people import membership
 from tests.accounts.browsing import Visitor
 from tests.factories import make_organisation, make_user, owner_of, unique
 from tests.sso.idp import Idp

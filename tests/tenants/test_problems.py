@@ -10,8 +10,8 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions
 
-from tenants import problems
-from tenants.problems import Problem
+from tenants.http import problems
+from tenants.http.problems import Problem
 
 
 class Ours:

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from tenants.accounts.sessions import HOST_KEY
 from tenants.models import Membership, Organisation
-from tenants.sessions import HOST_KEY
 from tests.factories import make_organisation, make_user, owner_of, sign_in
 
 pytestmark = pytest.mark.django_db

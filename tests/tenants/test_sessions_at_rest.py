@@ -7,9 +7,9 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from tenants import sessions
+from tenants.accounts import sessions
+from tenants.accounts.sessions import SessionStore
 from tenants.models import Session
-from tenants.sessions import SessionStore
 from tests.factories import make_organisation, make_user, owner_of, sign_in
 
 pytestmark = pytest.mark.django_db

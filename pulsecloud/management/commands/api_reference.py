@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from pulsecloud.api_docs import DOCUMENTS
-from tenants.openapi import as_yaml
+from tenants.http.openapi import as_yaml
 
 
 class Command(BaseCommand):

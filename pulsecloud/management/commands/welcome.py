@@ -19,7 +19,8 @@ from audit import trail
 from audit.actors import Actor
 from rbac import tokens
 from relay import onboarding
-from tenants import accounts, links, provisioning, signup
+from tenants import links, provisioning, signup
+from tenants.accounts import entry
 from tenants.models import LinkPurpose, MemberRole, Organisation, State, User
 from tenants.schemas import in_schema
 
@@ -127,7 +128,7 @@ def sign_in_link(user: User, target: str) -> str:
         user=user,
         target=target,
         life=timedelta(minutes=LINK_MINUTES),
-        prefix=accounts.PRINTED,
+        prefix=entry.PRINTED,
     )
     return f"{settings.PUBLIC_URL}/sign-in/{token}"
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audit.actors import Actor
 from rbac.restoring import restore_admin
 from tenants.hosts import organisation_at
-from tenants.problems import Problem
+from tenants.http.problems import Problem
 
 
 class Command(BaseCommand):

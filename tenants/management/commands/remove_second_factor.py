@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.actors import Actor
-from tenants import account_help, accounts
-from tenants.problems import Problem
+from tenants.accounts import entry, rescue
+from tenants.http.problems import Problem
 
 
 class Command(BaseCommand):
@@ -23,11 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--reason", required=True, help="why, for the audit trail")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = accounts.find(options["email"])
+        user = entry.find(options["email"])
         if user is None:
             raise CommandError(f"There is no account with the address {options['email']}.")
         try:
-            account_help.remove_second_factor(
+            rescue.remove_second_factor(
                 user=user,
                 actor=Actor.system("manage.py remove_second_factor"),
                 reason=options["reason"],

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit import trail
 from audit.actors import Actor
-from tenants import accounts
+from tenants.accounts import entry
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
         parser.add_argument("--to", default="/", help="path of the base domain to go to (/)")
-        parser.add_argument("--minutes", type=int, default=accounts.LINK_MINUTES)
+        parser.add_argument("--minutes", type=int, default=entry.LINK_MINUTES)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
@@ -28,10 +28,10 @@ class Command(BaseCommand):
             raise CommandError("--minutes must lie between 1 and 60.")
         if not options["to"].startswith("/") or options["to"].startswith("//"):
             raise CommandError("--to must be a path, such as /admin/.")
-        user = accounts.find(options["email"])
+        user = entry.find(options["email"])
         if user is None or not user.is_active:
             raise CommandError(f"There is no open account with the address {options['email']}.")
-        link = accounts.sign_in_link(
+        link = entry.sign_in_link(
             user, target=options["to"], minutes=options["minutes"], printed=True
         )
         trail.record(

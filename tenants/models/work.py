@@ -1,4 +1,4 @@
-"""What the product notes about its own work: steps, mail, limits, the template of schemas."""
+"""What the product notes about its own work: steps, mail, limits, schemas, samples of figures."""
 
 from __future__ import annotations
 
@@ -70,3 +70,24 @@ class SchemaTemplate(models.Model):
     migrations_hash = models.CharField(max_length=64, primary_key=True)
     sql = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
+
+
+class SchemaVersion(models.Model):
+    """Which migration an organisation's schema is at, so that nobody has to ask every schema."""
+
+    schema_name = models.CharField(max_length=36, primary_key=True)
+    version = models.CharField(max_length=100, db_index=True, help_text="Last migration applied.")
+    at = models.DateTimeField(default=timezone.now)
+    seconds = models.FloatField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.schema_name} at {self.version}"
+
+
+class Sample(models.Model):
+    """The platform's figures at one moment, kept for the charts of the staff home page."""
+
+    at = models.DateTimeField(unique=True)
+    figures = models.JSONField(default=dict)

@@ -1,18 +1,21 @@
-"""Counter files of processes that died: their counts are kept, their files are not (F72).
+"""Files of processes that died: what they counted is kept, their files are not (F72).
 
-prometheus_client gives each process a file of its own and adds them up at scrape. It never
-removes a counter's file, because that would lose what was counted, so a restarting process leaves
-one more behind each time. Here the files of dead processes are folded into one.
+prometheus_client gives each process a file of its own for counters, one for histograms, and adds
+them up at scrape. It never removes them, because that would lose what was counted, so a
+restarting process leaves more behind each time. Here the files of dead processes are folded into
+one of each kind. A histogram's file holds each bucket by itself, not yet added up to a cumulative
+one, so that both kinds are folded by adding.
 
-Folding must neither lose nor double a count when it is killed half-way. It writes the new sum
-beside the old one, then a journal that names the files that the sum replaces. The journal's
+Folding must neither lose nor double a count when it is killed half-way. It writes the new sums
+beside the old ones, then a journal that names the files that the sums replace. The journal's
 rename is the moment it counts: whoever comes next finds it and finishes the work, which can be
 done any number of times.
 
-    counter_4711.db            a process, alive or dead
-    counter_folded.db          what dead processes counted
-    fold.draft, fold.journal   a fold under way
-    lock                       shared by readers, exclusive while folding
+    counter_4711.db, histogram_4711.db       a process, alive or dead
+    counter_folded.db, histogram_folded.db   what dead processes counted
+    counter.draft, histogram.draft           a fold under way, and
+    fold.journal                             what it replaces
+    lock                                     shared by readers, exclusive while folding
 """
 
 from __future__ import annotations
@@ -29,13 +32,13 @@ from typing import Any, Final
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
 
-FOLDED: Final = "counter_folded.db"
-DRAFT: Final = "fold.draft"
+KINDS: Final = ("counter", "histogram")
 JOURNAL: Final = "fold.journal"
-_COUNTER: Final = re.compile(r"^counter_(\d+)\.db$")
+_OURS: Final = re.compile(rf"^({'|'.join(KINDS)})_(\d+)\.db$")
 _ANY: Final = re.compile(r"^[a-z_]+_(\d+)\.db$")
-# Fewer dead files than this are read as they are: a scrape should seldom write.
-FOLD_FROM: Final = 4
+# Fewer dead files than this are read as they are: a scrape should seldom write. A process leaves
+# one of each kind.
+FOLD_FROM: Final = 8
 
 
 @contextlib.contextmanager
@@ -53,7 +56,7 @@ def reading(directory: Path) -> Iterator[list[Path]]:
 
 
 def fold(directory: Path, *, at_least: int = 1) -> int:
-    """Folds the counter files of dead processes when there are enough; returns how many."""
+    """Folds the files of dead processes when there are enough; returns how many."""
     dead = _dead(directory)
     if len(dead) < at_least and not (directory / JOURNAL).exists():
         return 0
@@ -68,25 +71,40 @@ def fold(directory: Path, *, at_least: int = 1) -> int:
     return len(dead)
 
 
+def folded(kind: str) -> str:
+    """Name of the file of what dead processes counted; `kind` is one of KINDS."""
+    return f"{kind}_folded.db"
+
+
+def draft(kind: str) -> str:
+    return f"{kind}.draft"
+
+
 def _write_sum(directory: Path, dead: list[Path]) -> None:
-    """Writes the draft, then the journal; a crash before the journal's rename changes nothing."""
-    draft = directory / DRAFT
-    draft.unlink(missing_ok=True)
-    sums: dict[str, float] = {}
-    for file in [directory / FOLDED, *dead]:
-        if _size(file) > 0:
-            values = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
-            for key, value, _, _ in values:
-                sums[key] = sums.get(key, 0.0) + value
-    target: Any = MmapedDict(str(draft))  # type: ignore[no-untyped-call]
-    for key, value in sums.items():
-        target.write_value(key, value, 0.0)
-    target.close()
-    _synced(draft)
+    """Writes the drafts, then the journal; a crash before the journal's rename changes nothing."""
+    for kind in KINDS:
+        files = [file for file in dead if file.name.startswith(f"{kind}_")]
+        (directory / draft(kind)).unlink(missing_ok=True)
+        if files:
+            _write_draft(directory / draft(kind), [directory / folded(kind), *files])
     note = directory / f"{JOURNAL}.new"
     note.write_text(json.dumps([file.name for file in dead]), encoding="utf-8")
     _synced(note)
     note.replace(directory / JOURNAL)
+
+
+def _write_draft(target: Path, files: list[Path]) -> None:
+    sums: dict[str, float] = {}
+    for file in files:
+        if _size(file) > 0:
+            values = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
+            for key, value, _, _ in values:
+                sums[key] = sums.get(key, 0.0) + value
+    written: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]
+    for key, value in sums.items():
+        written.write_value(key, value, 0.0)
+    written.close()
+    _synced(target)
 
 
 def _finish(directory: Path) -> None:
@@ -96,8 +114,9 @@ def _finish(directory: Path) -> None:
         names = json.loads(journal.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
-    with contextlib.suppress(FileNotFoundError):  # renamed before a crash
-        (directory / DRAFT).replace(directory / FOLDED)
+    for kind in KINDS:
+        with contextlib.suppress(FileNotFoundError):  # renamed before a crash, or none of them
+            (directory / draft(kind)).replace(directory / folded(kind))
     for name in names:
         (directory / name).unlink(missing_ok=True)
     journal.unlink()
@@ -106,8 +125,8 @@ def _finish(directory: Path) -> None:
 def _dead(directory: Path) -> list[Path]:
     return [
         file
-        for file in directory.glob("counter_*.db")
-        if (match := _COUNTER.match(file.name)) and not _alive(int(match[1]))
+        for file in directory.glob("*.db")
+        if (match := _OURS.match(file.name)) and not _alive(int(match[2]))
     ]
 
 

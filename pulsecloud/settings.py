@@ -195,6 +195,7 @@ AUTH_USER_MODEL = "tenants.User"
 
 MIDDLEWARE = [
     "pulsecloud.health.HealthMiddleware",  # before hosts: health answers on any host
+    "pulsecloud.request_metrics.RequestMetricsMiddleware",
     "pulsecloud.logs.RequestLogMiddleware",
     "pulsecloud.origins.OriginMiddleware",
     "django.middleware.security.SecurityMiddleware",

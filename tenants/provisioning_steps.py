@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import notify, schemas, states
+from tenants import metrics, notify, schemas, states
 from tenants.models import Organisation, State
 
 
@@ -32,8 +33,11 @@ class ActivateStep:
         if organisation.state == State.ACTIVE:
             return
         states.move(organisation, State.ACTIVE)
-        organisation.provisioned_at, organisation.failure = timezone.now(), ""
+        now = timezone.now()
+        organisation.provisioned_at, organisation.failure = now, ""
         organisation.save()
+        proved = organisation.mailbox_proved_at
+        transaction.on_commit(lambda: metrics.provisioning_took(proved, now))
         trail.record(
             action="org_activated",
             actor=Actor.system("provisioning"),

@@ -22,6 +22,8 @@ def main() -> None:
             metrics.provisioned(arguments[0] == "ok")
         elif verb == "transitioned":
             metrics.transitioned(*arguments)
+        elif verb == "answered":
+            metrics.answered(arguments[0], int(arguments[1]), float(arguments[2]))
         elif verb == "flood":
             while True:
                 metrics.signed_up()

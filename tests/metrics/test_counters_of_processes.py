@@ -55,7 +55,7 @@ def test_what_a_killed_process_counted_is_kept_and_counted_once(counting: Start)
 def test_dead_processes_files_do_not_pile_up(
     counting: Start, metrics_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metric_files, "FOLD_FROM", 2)
+    monkeypatch.setattr(metric_files, "FOLD_FROM", 4)
     alive = counting()
     alive.say("signed_up")
     for _ in range(3):
@@ -68,7 +68,9 @@ def test_dead_processes_files_do_not_pile_up(
     assert value(found, SIGNUPS) == 1 + 2 * dead
     assert value(found, TRANSITIONS, from_status="suspended", to_status="active") == dead
     files = sorted(path.name for path in metrics_dir.glob("*.db"))
-    assert files == sorted([f"counter_{alive.pid}.db", metric_files.FOLDED])
+    assert files == sorted(
+        f"{kind}_{which}.db" for kind in metric_files.KINDS for which in (alive.pid, "folded")
+    )
     alive.say("signed_up")
     assert value(parsed(metrics.collect()), SIGNUPS) == 2 + 2 * dead
 
@@ -78,7 +80,7 @@ def test_a_second_fold_adds_to_the_first(counting: Start, metrics_dir: Path) -> 
         one = counting()
         one.say("signed_up", times=2)
         one.kill()
-        assert metric_files.fold(metrics_dir) == 1
+        assert metric_files.fold(metrics_dir) == 2  # counters and histograms
     assert value(parsed(metrics.collect()), SIGNUPS) == 4
 
 
@@ -126,9 +128,10 @@ def test_a_fold_that_died_while_tidying_up_is_finished(counting: Start, metrics_
         one = counting()
         one.say("signed_up", times=2)
         one.kill()
-    dead = sorted(metrics_dir.glob("counter_*.db"))
+    dead = sorted(metrics_dir.glob("*_*.db"))
     metric_files._write_sum(metrics_dir, dead)
-    (metrics_dir / metric_files.DRAFT).replace(metrics_dir / metric_files.FOLDED)
+    for kind in metric_files.KINDS:
+        (metrics_dir / metric_files.draft(kind)).replace(metrics_dir / metric_files.folded(kind))
     dead[0].unlink()
     assert value(parsed(metrics.collect()), SIGNUPS) == 4
     assert not (metrics_dir / metric_files.JOURNAL).exists()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from audit import sealing
+from pulsecloud.health import HEARTBEAT_SECONDS
 from relay.status import STALE_AFTER
 from tenants.models import State
 
@@ -61,12 +62,21 @@ SELECT 'role_stores', '', count(*)
 UNION ALL
 SELECT 'mail_failed', '', count(*)
   FROM tenants_outboxmail m WHERE m.sent_at IS NULL AND m.error <> ''
+UNION ALL
+SELECT 'mail_wait', '', coalesce(extract(epoch FROM now() - min(m.created_at)), 0)
+  FROM tenants_outboxmail m WHERE m.sent_at IS NULL AND m.body <> ''
+UNION ALL
+SELECT 'workers', '', count(*)
+  FROM procrastinate_workers w WHERE w.last_heartbeat > now() - make_interval(secs => %(silent)s)
 """
 
 
 @dataclass(frozen=True)
 class Figures:
     """Counts of organisations, except `phones` (channels), `jobs`, `job_wait` (seconds), `mail_failed`.
+
+    `mail_wait` is how long the oldest mail waits that is still to be sent (seconds); `workers` are
+    those that answered lately.
 
     `builtin` are active organisations that the built-in runtime serves; `connected` of them are
     connected to the relay, as the runtime said within the last 45 s. `role_stores` are schemas of
@@ -84,6 +94,8 @@ class Figures:
     job_wait: float
     role_stores: int
     mail_failed: int
+    mail_wait: float
+    workers: int
     trail: sealing.Backlog
 
     @property
@@ -96,7 +108,7 @@ def read() -> Figures:
     rows: dict[str, dict[str, float]] = {}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
-        parameters: dict[str, Any] = {"stale": STALE_AFTER}
+        parameters: dict[str, Any] = {"stale": STALE_AFTER, "silent": HEARTBEAT_SECONDS}
         cursor.execute(_SQL, parameters)
         for question, label, value in cursor.fetchall():
             rows.setdefault(question, {})[label] = float(value)
@@ -114,5 +126,7 @@ def read() -> Figures:
         job_wait=max(0.0, rows["job_wait"].get("", 0.0)),
         role_stores=int(rows["role_stores"][""]),
         mail_failed=int(rows["mail_failed"][""]),
+        mail_wait=max(0.0, rows["mail_wait"][""]),
+        workers=int(rows["workers"][""]),
         trail=trail,
     )

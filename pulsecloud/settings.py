@@ -251,10 +251,15 @@ PROVISIONING_STEPS = [
     "relay.registration.RegistrationStep",
     "tenants.provisioning_steps.ActivateStep",
 ]
+# A deletion runs them in this order, so that nobody gets in while the rest is going (H21): first the
+# runtime and the relay let go, then devices and tokens end, then what was paid and signed, then what
+# is remembered, then people's ties, and the tables themselves last.
 LIFECYCLE_EFFECTS = [
     "relay.effects.RelayEffect",
-    "billing.effects.EntitlementEffect",
     "rbac.effects.TokensEffect",
+    "billing.effects.EntitlementEffect",
+    "rbac.effects.CachesEffect",
+    "tenants.deletion.effects.PeopleEffect",
     "tenants.effects.SchemaEffect",
 ]
 # One row each that the checks look at; it comes with the organisation's own, in one query.
@@ -421,6 +426,59 @@ SSO_ATTEMPT_LIFE = ENV.seconds(
     "PULSECLOUD_SSO_ATTEMPT_LIFE",
     "10m",
     help="How long a person may take at the identity provider.",
+)
+
+# --- deletion (tenants/deletion) ------------------------------------------------------------------
+
+REAPER = ENV.choice(
+    "PULSECLOUD_REAPER", "on", ("on", "dry-run", "off"),
+    help="Whether organisations whose retention is over are deleted; `dry-run` only says which, and "
+    "`off` is for the night on which deletions look wrong. Reminders go out in any case.",
+)  # fmt: skip
+FINAL_BACKUP = ENV.choice(
+    "PULSECLOUD_FINAL_BACKUP", "on", ("on", "off"),
+    help="Whether a last encrypted copy is made before an organisation is deleted.",
+)  # fmt: skip
+
+# --- drills (pulsecloud/drills) -------------------------------------------------------------------
+
+DRILLS_EVERY = ENV.seconds(
+    "PULSECLOUD_DRILLS_EVERY", "24h",
+    help="How old the last drills may be before the worker runs them again, on canaries; `0s`: never.",
+)  # fmt: skip
+
+# --- backups of single organisations (tenants/backups) --------------------------------------------
+
+_backup_dir = ENV.text(
+    "PULSECLOUD_BACKUP_DIR", shown="`backups` in the data directory",
+    help="Where encrypted backups of single organisations are written; best on another disk.",
+)  # fmt: skip
+BACKUP_DIR = Path(_backup_dir).expanduser().absolute() if _backup_dir else DATA_DIR / "backups"
+BACKUP_EVERY = ENV.seconds(
+    "PULSECLOUD_BACKUP_EVERY", "24h",
+    help="How old an organisation's newest backup may be before the worker makes another.",
+)  # fmt: skip
+BACKUP_RETENTION_DAYS = ENV.integer(
+    "PULSECLOUD_BACKUP_RETENTION_DAYS", 30, least=1, most=3650,
+    help="Days that a backup is kept. An organisation's newest one is kept however old it is.",
+)  # fmt: skip
+BACKUP_DAYS_AFTER_DELETION = ENV.integer(
+    "PULSECLOUD_BACKUP_DAYS_AFTER_DELETION", 7, least=0, most=365,
+    help="Days that the copies of a deleted organisation remain; its receipt names the date.",
+)  # fmt: skip
+
+# --- rollout (tenants/rollout) --------------------------------------------------------------------
+
+PROMETHEUS_URL = ENV.text(
+    "PULSECLOUD_PROMETHEUS_URL",
+    help="Address of the Prometheus that watches this installation; it tells whether an alert fired "
+    "before a rollout stage is raised. Without it staff vouch for that.",
+).rstrip("/")
+if PROMETHEUS_URL and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", PROMETHEUS_URL):
+    raise SettingError("PULSECLOUD_PROMETHEUS_URL must be http://host:port or https://host, without a "
+                       "password: that belongs into PULSECLOUD_PROMETHEUS_TOKEN.")  # fmt: skip
+PROMETHEUS_TOKEN = ENV.secret(
+    "PULSECLOUD_PROMETHEUS_TOKEN", help="Bearer token that Prometheus asks for."
 )
 
 # --- metrics --------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ STATUSES: Final = ("active", "suspended", "pending_deletion")
 LIMITS: Final = ("organisation", "credential", "address")
 AREAS: Final = ("hosted", "api", "pages", "admin")
 CODES: Final = ("2xx", "3xx", "4xx", "5xx")
+REAPED: Final = ("deleted", "failed", "dry_run")
 VERBS: Final = ("suspend", "unsuspend", "soft_delete", "restore")
 
 # A registry of its own: library defaults (process_*, python_info) are wrong across processes.
@@ -84,6 +85,25 @@ _http_request_seconds = Histogram(
     registry=registry,
 )
 
+_reaped = Counter(
+    "pulse_hosted_reaped_total",
+    "Organisations whose deletion was carried out, failed, or was only shown (dry run).",
+    ["result"],
+    registry=registry,
+)
+_backups = Counter(
+    "pulse_hosted_backups_total",
+    "Backups of single organisations, by result.",
+    ["result"],
+    registry=registry,
+)
+_restores = Counter(
+    "pulse_hosted_restores_total",
+    "Organisations put back from a backup, by result.",
+    ["result"],
+    registry=registry,
+)
+
 
 def signed_up() -> None:
     """A sign-up was accepted and did its work (not: refused, limited or repeated)."""
@@ -134,6 +154,21 @@ def answered(area: str, status: int, seconds: float) -> None:
     _http_request_seconds.labels(area=area, code=code if code in CODES else "5xx").observe(seconds)
 
 
+def reaped(result: str) -> None:
+    """A reaper came to an end with an organisation: one of REAPED."""
+    _reaped.labels(result=result).inc()
+
+
+def backed_up(ok: bool) -> None:
+    """A backup was written and read back, or could not be."""
+    _backups.labels(result="success" if ok else "failure").inc()
+
+
+def put_back(ok: bool) -> None:
+    """An organisation was put back from a backup, or the attempt ended without a change."""
+    _restores.labels(result="success" if ok else "failure").inc()
+
+
 def _status(name: str) -> str:
     """The contract's word for a state: purging counts as pending_deletion, the rest as active."""
     if name in ("purging", "deleted"):
@@ -144,6 +179,10 @@ def _status(name: str) -> str:
 # Present from the first scrape, so that a rate over them is 0 instead of absent.
 for _outcome in ("success", "failure"):
     _provisions.labels(status=_outcome)
+    _backups.labels(result=_outcome)
+    _restores.labels(result=_outcome)
+for _result in REAPED:
+    _reaped.labels(result=_result)
 for _limit in LIMITS:
     _rate_limited.labels(limit=_limit)
 for _verb in VERBS:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
@@ -18,12 +18,21 @@ from django.views.decorators.csrf import csrf_exempt
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, api_examples, lifecycle, limits, signup, signup_rules
+from tenants import (
+    addresses,
+    api_examples,
+    hosted_routes,
+    lifecycle,
+    limits,
+    signup,
+    signup_rules,
+)
 from tenants.http import bodies
 from tenants.http.openapi import documented
 from tenants.http.problems import Problem, contract
-from tenants.models import MemberRole, Organisation, State, SuspendedBy, User
+from tenants.models import MemberRole, Membership, Organisation, State, SuspendedBy, User
 from tenants.people import member_invitations, people_json
+from tenants.rollout import signups
 from tenants.signup_gate import over_limit, plain, settle, too_many
 
 log = structlog.get_logger(__name__)
@@ -33,10 +42,17 @@ UNIFORM_MESSAGE = (
     "If everything was right, a mail is on its way. Open its link to set up your organisation."
 )
 PEOPLE = 1000  # members, and invitations, that an organisation is shown with at most
+# States that the contract knows; one on its way out counts as pending deletion until it is gone.
+_WITH_STATUS = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION, State.PURGING)
 # What is not a conflict with the organisation's state.
-_STATUS_OF = {"suspended_by_other": 403}
+_STATUS_OF = {
+    "suspended_by_other": 403,
+    "deletion_by_other": 403,
+    "invalid_retention_days": 400,
+}
 
 
+@hosted_routes.gated(hosted_routes.SIGNUP)
 @documented(post=api_examples.SIGNUP)
 @csrf_exempt
 def signup_view(request: HttpRequest) -> HttpResponse:
@@ -45,8 +61,8 @@ def signup_view(request: HttpRequest) -> HttpResponse:
         return too_many()
     if request.method != "POST":
         return plain(405, "Method not allowed", Allow="POST")
-    if not settings.HOSTED_MODE:
-        return plain(404, "Not found")
+    if not hosted_routes.is_open():
+        return hosted_routes.absent()
     try:
         wanted = signup_rules.parse(bodies.json_object(request))
     except Problem as problem:
@@ -60,6 +76,10 @@ def signup_view(request: HttpRequest) -> HttpResponse:
             _let_in_by_mail(outcome)
     except addresses.PublicUrlMissing:
         return contract(503, "public_url_missing", "This server has no public address yet.")
+    except signups.SignupsClosed as closed:
+        answer = contract(503, closed.code, closed.message)
+        answer["Retry-After"] = str(signups.RETRY_AFTER)
+        return answer
     except Exception:
         log.exception("sign-up failed")
         return contract(500, "create_failed", "The sign-up failed on our side.")
@@ -80,17 +100,33 @@ Act = Callable[[Organisation, SuspendedBy, Actor, Mapping[str, Any]], Organisati
 def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
     """POST /api/admin/orgs/<id>/…, for the owner and for platform staff (section 5.3).
 
-    Order: authentication, CSRF, method, gate, id, organisation, permission, body, the verb.
+    Order: authentication, method, CSRF, gate, id, organisation, permission, body, the verb's own
+    checks: retention before conflicts (section 5.4).
     """
 
+    def answer(request: HttpRequest, user: User, organisation_id: str) -> HttpResponse:
+        organisation = _organisation(organisation_id)
+        by = _standing(user, organisation)
+        body = _body(request)
+        actor = Actor.person(user) if by == SuspendedBy.OWNER else Actor.staff(user)
+        return JsonResponse(organisation_json(act(organisation, by, actor, body)))
+
+    return _platform_view("POST", wraps(act)(answer))
+
+
+def _platform_view(method: str, answer: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Hosted routes of the base domain for people who are signed in there: `answer(request, user,
+    …)` behind authentication, method, CSRF and gate, in this order (section 2)."""
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+
     @csrf_exempt  # checked below, after authentication: anonymous callers get 401 first
-    @wraps(act)
-    def view(request: HttpRequest, organisation_id: str) -> HttpResponse:
+    @wraps(answer)
+    def view(request: HttpRequest, **arguments: Any) -> HttpResponse:
         user = request.user
         if not isinstance(user, User):
             return contract(401, "authentication_required", "Sign in on the base domain.")
-        if request.method != "POST":
-            return plain(405, "Method not allowed", Allow="POST")
+        if request.method not in allowed:
+            return plain(405, "Method not allowed", Allow=", ".join(allowed))
         if not csrf_holds(request):
             trail.record(
                 action="csrf_failure",
@@ -100,14 +136,10 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
                 address=limits.address_of(request) or None,
             )
             return contract(403, "csrf_failed", "The CSRF token is missing or wrong.")
-        if not settings.HOSTED_MODE:
-            return plain(404, "Not found")
+        if not hosted_routes.is_open():
+            return hosted_routes.absent()
         try:
-            organisation = _organisation(organisation_id)
-            by = _standing(user, organisation)
-            body = _body(request)
-            actor = Actor.person(user) if by == SuspendedBy.OWNER else Actor.staff(user)
-            return JsonResponse(organisation_json(act(organisation, by, actor, body)))
+            return answer(request, user, **arguments)
         except Problem as problem:
             return contract(problem.status, problem.code, problem.title)
         except lifecycle.TransitionRefused as refused:
@@ -116,6 +148,7 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
     return view
 
 
+@hosted_routes.gated(hosted_routes.SUSPEND)
 @documented(post=api_examples.SUSPEND)
 @lifecycle_view
 def suspend_view(
@@ -125,12 +158,40 @@ def suspend_view(
     return lifecycle.suspend(organisation=organisation, by=by, actor=actor, reason=reason)
 
 
+@hosted_routes.gated(hosted_routes.UNSUSPEND)
 @documented(post=api_examples.UNSUSPEND)
 @lifecycle_view
 def unsuspend_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
 ) -> Organisation:
     return lifecycle.unsuspend(organisation=organisation, by=by, actor=actor)
+
+
+@hosted_routes.gated(hosted_routes.SOFT_DELETE)
+@documented(post=api_examples.SOFT_DELETE)
+@lifecycle_view
+def soft_delete_view(
+    organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
+) -> Organisation:
+    """`retention_days` is a whole number; JSON knows no other kind of 30 (`true` and `30.0` are
+    none)."""
+    days = body.get("retention_days")
+    if days is not None and type(days) is not int:
+        raise Problem(400, "invalid_request", "retention_days must be a whole number.")
+    reason = bodies.text(dict(body), "reason", longest=10_000)
+    return lifecycle.soft_delete(
+        organisation=organisation, by=by, actor=actor, reason=reason, retention_days=days
+    )
+
+
+@documented(post=api_examples.RESTORE)
+@lifecycle_view
+def restore_view(
+    organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
+) -> Organisation:
+    """Ours: the explicit way back from a deletion, which the contract has not (H5)."""
+    reason = bodies.text(dict(body), "reason", longest=10_000)
+    return lifecycle.restore(organisation=organisation, by=by, actor=actor, reason=reason)
 
 
 @documented(post=api_examples.PURGE)
@@ -141,6 +202,42 @@ def purge_view(
     """Ours: removes a canary at once; 409 `retention_required` for every other organisation."""
     reason = bodies.text(dict(body), "reason", longest=10_000)
     return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
+
+
+def _hosted_organisations(request: HttpRequest, user: User) -> HttpResponse:
+    """Every organisation that the contract has a status for. Each flag is true when the status says
+    so or the matching time is set; the database keeps stale times out (H5)."""
+    if not (user.is_staff and user.has_perm("tenants.view_organisation")):
+        raise Problem(403, "access_denied", "Only platform staff may list organisations.")
+    owner = Membership.objects.filter(organisation=OuterRef("pk"), role=MemberRole.OWNER)
+    found = (
+        Organisation.objects.filter(state__in=_WITH_STATUS)
+        .annotate(owner=Subquery(owner.values("user")[:1]))
+        .order_by("created_at", "pk")
+        .values(
+            "pk", "display_name", "owner", "created_at", "state", "suspended_at",
+            "deletion_requested_at",
+        )
+    )  # fmt: skip
+    return JsonResponse([_hosted_row(row) for row in found.iterator(2000)], safe=False)
+
+
+def _hosted_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    status = people_json.status(row["state"])
+    return {
+        "org_id": str(row["pk"]),
+        "display_name": row["display_name"],
+        "owner_user_id": str(row["owner"]) if row["owner"] else "",
+        "created_at": people_json.time(row["created_at"]),
+        "suspended": status == State.SUSPENDED or row["suspended_at"] is not None,
+        "soft_deleted": status == State.PENDING_DELETION
+        or row["deletion_requested_at"] is not None,
+    }
+
+
+hosted_organisations_view = hosted_routes.gated(hosted_routes.ORGANISATIONS)(
+    documented(get=api_examples.HOSTED_ORGANISATIONS)(_platform_view("GET", _hosted_organisations))
+)
 
 
 def organisation_json(organisation: Organisation, *, with_people: bool = True) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from tenants.http.openapi_parts import PUBLIC, SESSION_WRITES
 from tenants.organisation_serializers import (
     AcceptedSerializer,
+    HostedOrganisationSerializer,
     MagicLinkSerializer,
     MailboxSerializer,
     MessageSerializer,
     ReasonSerializer,
     SignedInSerializer,
     SignupSerializer,
+    SoftDeleteSerializer,
 )
 from tenants.serializers import OrganisationSerializer
 
@@ -100,6 +102,67 @@ UNSUSPEND: Final = extend_schema(
     request=None,
     responses={200: OrganisationSerializer, **_REFUSED},
     examples=[OpenApiExample("Active again", value=_ORGANISATION, response_only=True)],
+)
+_DELETING = {
+    **_ORGANISATION,
+    "status": "pending_deletion",
+    "deletionRequestedAt": "2026-02-01T00:00:00Z",
+    "retentionDays": 30,
+}
+SOFT_DELETE: Final = extend_schema(
+    operation_id="organisation_soft_delete",
+    summary="Schedule an organisation's deletion",
+    description="It is shut at once, and deleted when its retention is over; until then it can be "
+    "restored. 400 `invalid_retention_days`, 409 `already_pending_deletion`.",
+    auth=SESSION_WRITES,
+    parameters=[_ID],
+    request=SoftDeleteSerializer,
+    responses={200: OrganisationSerializer, **_REFUSED},
+    examples=[
+        OpenApiExample("Keep it a month", value={"retention_days": 30}, request_only=True),
+        OpenApiExample("Scheduled", value=_DELETING, response_only=True),
+    ],
+)
+RESTORE: Final = extend_schema(
+    operation_id="organisation_restore",
+    summary="Cancel an organisation's deletion",
+    description="It is again what it was, active or suspended. 403 `deletion_by_other`: only the "
+    "platform cancels what the platform asked for. 409 `not_pending_deletion`, `retention_over`.",
+    auth=SESSION_WRITES,
+    parameters=[_ID],
+    request=ReasonSerializer,
+    responses={200: OrganisationSerializer, **_REFUSED},
+    examples=[
+        _REASON,
+        OpenApiExample("Active again", value=_ORGANISATION, response_only=True),
+    ],
+)
+HOSTED_ORGANISATIONS: Final = extend_schema(
+    operation_id="hosted_organisations_list",
+    summary="Every organisation, for platform staff",
+    description="403 `access_denied` for everybody else. One that is still being set up, or that "
+    "is gone, is not in it.",
+    responses={
+        200: HostedOrganisationSerializer(many=True),
+        401: None,
+        403: None,
+        404: None,
+        405: None,
+    },
+    examples=[
+        OpenApiExample(
+            "One",
+            value={
+                "org_id": _ORGANISATION["id"],
+                "display_name": "Example Ltd",
+                "owner_user_id": _ORGANISATION["ownerUserId"],
+                "created_at": "2026-01-01T00:00:00Z",
+                "suspended": False,
+                "soft_deleted": False,
+            },
+            response_only=True,
+        )
+    ],
 )
 PURGE: Final = extend_schema(
     operation_id="organisation_purge",

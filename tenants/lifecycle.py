@@ -1,11 +1,17 @@
-"""What people decide about an organisation: suspend, unsuspend, purge.
+"""What people decide about an organisation: suspend, unsuspend, delete, restore, purge.
 
 Each verb locks the row, checks the transition (`tenants.states`), changes it, runs the effects of
 every room (`settings.LIFECYCLE_EFFECTS`) and writes the audit row, all in one transaction; metric
 and log line follow the commit.
+
+`by` is as whom somebody decides. `seen` is the state that they were shown when they decided; with
+it, a verb that came second is refused with `changed_meanwhile` even where the table allows it: of
+two people who press opposite buttons, one wins and the other is told.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import structlog
 from django.db import transaction
@@ -15,33 +21,51 @@ from audit import trail
 from audit.actors import Actor
 from tenants import metrics
 from tenants.effects import effects
-from tenants.models import Organisation, State, SuspendedBy
+from tenants.models import Organisation, Removal, State, SuspendedBy
+from tenants.models.organisations import RETENTION_DAYS, RETENTION_LEAST, RETENTION_MOST
 from tenants.purging import purge, purge_canary
 from tenants.residue import residue
-from tenants.states import TransitionRefused, locked, move
+from tenants.states import DELETING, TransitionRefused, due_at, locked, move
 
-__all__ = ["TransitionRefused", "purge", "purge_canary", "residue", "suspend", "unsuspend"]
+__all__ = [
+    "TransitionRefused",
+    "purge",
+    "purge_canary",
+    "residue",
+    "restore",
+    "soft_delete",
+    "suspend",
+    "unsuspend",
+]
 
 log = structlog.get_logger(__name__)
 
 
+@metrics.timed("suspend")
 def suspend(
-    *, organisation: Organisation, by: SuspendedBy, actor: Actor, reason: str = ""
+    *,
+    organisation: Organisation,
+    by: SuspendedBy,
+    actor: Actor,
+    reason: str = "",
+    seen: str = "",
 ) -> Organisation:
     """Makes an active organisation unreachable; nothing is unpaired or deleted.
 
-    Raises TransitionRefused: `already_suspended`, `already_pending_deletion`, `org_not_ready`.
+    Raises TransitionRefused: `already_suspended`, `already_pending_deletion`, `org_not_ready`,
+    `changed_meanwhile`.
     """
     with transaction.atomic():
         organisation = locked(organisation)
         if organisation.state == State.SUSPENDED:
             raise TransitionRefused("already_suspended", "The organisation is suspended already.")
-        if organisation.state in (State.PENDING_DELETION, State.PURGING, State.DELETED):
+        if organisation.state in DELETING:
             raise TransitionRefused(
                 "already_pending_deletion", "The organisation is about to be deleted."
             )
         if organisation.state != State.ACTIVE:
             raise TransitionRefused("org_not_ready", "The organisation is not set up.")
+        _as_seen(organisation, seen)
         move(organisation, State.SUSPENDED)
         organisation.suspended_at = timezone.now()
         organisation.suspended_by = by
@@ -53,12 +77,18 @@ def suspend(
     return organisation
 
 
+@metrics.timed("unsuspend")
 def unsuspend(
-    *, organisation: Organisation, by: SuspendedBy, actor: Actor, reason: str = ""
+    *,
+    organisation: Organisation,
+    by: SuspendedBy,
+    actor: Actor,
+    reason: str = "",
+    seen: str = "",
 ) -> Organisation:
     """Lifts a suspension. Only the same kind of actor may, or the platform (H6).
 
-    Raises TransitionRefused: `not_suspended`, `suspended_by_other`.
+    Raises TransitionRefused: `not_suspended`, `suspended_by_other`, `changed_meanwhile`.
     """
     with transaction.atomic():
         organisation = locked(organisation)
@@ -69,6 +99,7 @@ def unsuspend(
                 "suspended_by_other",
                 f"Suspended by {organisation.get_suspended_by_display()}; it is not yours to lift.",
             )
+        _as_seen(organisation, seen)
         move(organisation, State.ACTIVE)
         organisation.suspended_at = None
         organisation.suspended_by = ""
@@ -80,6 +111,115 @@ def unsuspend(
     return organisation
 
 
+@metrics.timed("soft_delete")
+def soft_delete(
+    *,
+    organisation: Organisation,
+    by: SuspendedBy,
+    actor: Actor,
+    reason: str = "",
+    retention_days: int | None = None,
+    seen: str = "",
+) -> Organisation:
+    """Schedules the deletion of an active or suspended organisation, and shuts it until then.
+
+    Nothing is unpaired or removed while the retention lasts (days, default 30); a suspension stays
+    what it was. The removal's row is there before the effects run, so that they may read its date.
+
+    Raises TransitionRefused: `invalid_retention_days`, `already_pending_deletion`, `org_not_ready`,
+    `changed_meanwhile`; the first before it looks at the state (hosted-contract section 5.4).
+    """
+    days = RETENTION_DAYS if retention_days is None else retention_days
+    if not RETENTION_LEAST <= days <= RETENTION_MOST:
+        raise TransitionRefused(
+            "invalid_retention_days",
+            f"Retention is {RETENTION_LEAST} to {RETENTION_MOST} days.",
+        )
+    with transaction.atomic():
+        organisation = locked(organisation)
+        if organisation.state in DELETING:
+            raise TransitionRefused(
+                "already_pending_deletion", "The organisation is about to be deleted already."
+            )
+        if organisation.state not in (State.ACTIVE, State.SUSPENDED):
+            raise TransitionRefused("org_not_ready", "The organisation is not set up.")
+        _as_seen(organisation, seen)
+        before, now = State(organisation.state), timezone.now()
+        move(organisation, State.PENDING_DELETION)
+        organisation.state_before_deletion = before
+        organisation.deletion_requested_at = now
+        organisation.retention_days = days
+        organisation.save()
+        Removal.objects.create(
+            organisation=organisation,
+            requested_at=now,
+            requested_by=by,
+            due_at=now + timedelta(days=days),
+        )
+        for effect in effects():
+            effect.pending_deletion(organisation)
+        _note(organisation, "org_soft_deleted", before, actor, reason or "soft_delete")
+    return organisation
+
+
+@metrics.timed("restore")
+def restore(
+    *,
+    organisation: Organisation,
+    by: SuspendedBy,
+    actor: Actor,
+    reason: str = "",
+    seen: str = "",
+) -> Organisation:
+    """Cancels a deletion inside its retention: the organisation is again what it was, active or
+    suspended, and nothing of the deletion stays on it (H5). Phones and tokens work as before.
+
+    As with suspensions, only the same kind of actor may, or the platform (H6).
+
+    Raises TransitionRefused: `not_pending_deletion`, `retention_over`, `deletion_by_other`,
+    `changed_meanwhile`.
+    """
+    with transaction.atomic():
+        organisation = locked(organisation)
+        if organisation.state == State.PURGING:
+            raise TransitionRefused("retention_over", "The organisation is being deleted.")
+        if organisation.state != State.PENDING_DELETION:
+            raise TransitionRefused(
+                "not_pending_deletion", "No deletion of this organisation is planned."
+            )
+        due = due_at(organisation)
+        # The reaper takes what is due, so from then on nobody can have it back (F65).
+        if due is None or timezone.now() >= due:
+            raise TransitionRefused("retention_over", "Its retention is over; it is being deleted.")
+        removal = Removal.objects.filter(organisation=organisation).first()
+        if removal is not None and by not in (SuspendedBy.PLATFORM, removal.requested_by):
+            raise TransitionRefused(
+                "deletion_by_other",
+                f"Its deletion was asked for by {removal.requested_by}; it is not yours to cancel.",
+            )
+        _as_seen(organisation, seen)
+        move(organisation, State(organisation.state_before_deletion))
+        organisation.state_before_deletion = ""
+        organisation.deletion_requested_at = None
+        organisation.retention_days = None
+        organisation.save()
+        Removal.objects.filter(organisation=organisation).delete()
+        for effect in effects():
+            effect.restored(organisation)
+        _note(organisation, "org_restored", State.PENDING_DELETION, actor, reason)
+    return organisation
+
+
+def _as_seen(organisation: Organisation, seen: str) -> None:
+    """Raises TransitionRefused `changed_meanwhile` when somebody else was faster."""
+    if seen and organisation.state != seen:
+        raise TransitionRefused(
+            "changed_meanwhile",
+            f"Somebody else was faster: it is {organisation.get_state_display().lower()} now. "
+            "Look at it again before you decide.",
+        )
+
+
 def _note(organisation: Organisation, action: str, before: str, actor: Actor, reason: str) -> None:
     """Audit row now, metric and log line (hosted-contract section 5.6) once it is committed."""
     trail.record(
@@ -89,7 +229,11 @@ def _note(organisation: Organisation, action: str, before: str, actor: Actor, re
         subject=organisation.label,
         reason=reason,
         before={"state": before},
-        after={"state": organisation.state, "suspended_by": organisation.suspended_by},
+        after={
+            "state": organisation.state,
+            "suspended_by": organisation.suspended_by,
+            "retention_days": organisation.retention_days,
+        },
     )
     after = organisation.state
 

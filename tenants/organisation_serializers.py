@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from tenants.models import MemberRole, Runtime, State
+from tenants.models.organisations import RETENTION_DAYS, RETENTION_LEAST, RETENTION_MOST
 
 _ROLES = [role.value for role in MemberRole]
 
@@ -30,6 +31,27 @@ class ReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(
         required=False, allow_blank=True, allow_null=True, max_length=10_000
     )
+
+
+class SoftDeleteSerializer(ReasonSerializer):
+    retention_days = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=RETENTION_LEAST,
+        max_value=RETENTION_MOST,
+        help_text=f"How long it is kept and can be restored; {RETENTION_DAYS} if left out.",
+    )
+
+
+class HostedOrganisationSerializer(serializers.Serializer[Any]):
+    """One line of the platform's list; snake case, as the contract has it."""
+
+    org_id = serializers.UUIDField()
+    display_name = serializers.CharField()
+    owner_user_id = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+    suspended = serializers.BooleanField()
+    soft_deleted = serializers.BooleanField()
 
 
 class SignupSerializer(serializers.Serializer[Any]):

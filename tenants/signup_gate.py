@@ -15,7 +15,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 
-from tenants import invitations, limits
+from tenants import hosted_routes, invitations, limits
 from tenants.http import bodies
 from tenants.http.problems import Problem
 
@@ -42,8 +42,8 @@ def hosted_only(*methods: str) -> Callable[[View], View]:
         def gated(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             if request.method not in allowed:
                 return plain(405, "Method not allowed", Allow=", ".join(allowed))
-            if not settings.HOSTED_MODE:
-                return plain(404, "Not found")
+            if not hosted_routes.is_open():
+                return hosted_routes.absent()
             return view(request, *args, **kwargs)
 
         return gated

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tenants import addresses, invitations, limits, links, provisioning, signup
@@ -17,6 +18,7 @@ from tenants.forms import SignupForm
 from tenants.http import problems
 from tenants.models import LinkPurpose, Membership, Organisation, State, StepStatus, User
 from tenants.people import member_invitations
+from tenants.rollout import signups
 from tenants.signup_gate import hosted_only, over_limit, settle
 from tenants.states import ENDED
 
@@ -41,10 +43,10 @@ def index(request: HttpRequest) -> HttpResponse:
         organisations = (
             Membership.objects.filter(user=request.user)
             .exclude(organisation__state__in=ENDED)
-            .select_related("organisation")
+            .select_related("organisation", "organisation__removal")
             .order_by("organisation__display_name")
         )
-    context = {"organisations": organisations, "invitations": invited}
+    context = {"organisations": organisations, "invitations": invited, "now": timezone.now()}
     return render(request, "tenants/landing.html", context)
 
 
@@ -69,6 +71,8 @@ def _signup_page(request: HttpRequest) -> HttpResponse:
     except addresses.PublicUrlMissing:
         form.add_error(None, "This server has no public address yet, so nobody can sign up.")
         return _form(request, form, 503)
+    except signups.SignupsClosed:
+        return _form(request, form, 503)  # the page says why, filled in as it was
     if outcome.effect is signup.Effect.PROVED and outcome.user is not None:
         return _enter(request, outcome.user)
     settle(begun)
@@ -83,6 +87,8 @@ def verify(request: HttpRequest, token: str) -> HttpResponse:
             return _enter(request, signup.prove_by_link(token))
         except links.LinkRefused:
             return _link_refused(request)
+        except signups.SignupsClosed as closed:
+            return render(request, "tenants/signups_closed.html", {"closed": closed}, status=503)
     link = links.peek(token, LinkPurpose.VERIFY_MAILBOX)
     if link is None or link.organisation is None or link.organisation.state != State.REQUESTED:
         return _link_refused(request)
@@ -153,8 +159,12 @@ def _form(request: HttpRequest, form: SignupForm, status_code: int) -> HttpRespo
         "form": form,
         "base_domain": settings.BASE_DOMAIN,
         "invitation_needed": invitations.needed(),
+        "closed": signups.refusal(),
     }
-    return render(request, "tenants/signup.html", context, status=status_code)
+    answer = render(request, "tenants/signup.html", context, status=status_code)
+    if status_code == 503:
+        answer["Retry-After"] = str(signups.RETRY_AFTER)
+    return answer
 
 
 def _enter(request: HttpRequest, user: User) -> HttpResponse:

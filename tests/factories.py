@@ -21,6 +21,7 @@ from tenants.models import (
     MemberRole,
     Membership,
     Organisation,
+    Removal,
     State,
     SuspendedBy,
     User,
@@ -116,16 +117,44 @@ def _provision(organisation: Organisation) -> None:
 
 
 def _bring_to(organisation: Organisation, state: str) -> None:
+    """By the verbs; what no verb leaves behind is only written down, as `put_in_state` does."""
     actor = Actor.system("test")
     if state == State.ACTIVE:
         return
     if state == State.SUSPENDED:
         lifecycle.suspend(organisation=organisation, by=SuspendedBy.PLATFORM, actor=actor)
         return
-    # No verb schedules a deletion yet, and purging is passed through within one.
-    Organisation.objects.filter(pk=organisation.pk).update(
-        state=state, state_before_deletion=State.ACTIVE, deletion_requested_at=timezone.now()
-    )
+    lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.PLATFORM, actor=actor)
+    if state != State.PENDING_DELETION:
+        put_in_state(organisation, state)
+
+
+def put_in_state(organisation: Organisation, state: str) -> None:
+    """Writes a state down with the fields that it needs, without a verb and without its effects:
+    for tests of what looks at the state itself. The instance stays as it was."""
+    fields: dict[str, Any] = {
+        "suspended_at": None,
+        "suspended_by": "",
+        "suspend_reason": "",
+        "deletion_requested_at": None,
+        "retention_days": None,
+        "state_before_deletion": "",
+        "deleted_at": None,
+    }
+    now = timezone.now()
+    if state == State.SUSPENDED:
+        fields |= {"suspended_at": now, "suspended_by": SuspendedBy.PLATFORM}
+    if state in (State.PENDING_DELETION, State.PURGING):
+        fields |= {
+            "deletion_requested_at": now,
+            "retention_days": 30,
+            "state_before_deletion": State.ACTIVE,
+        }
+    if state == State.DELETED:
+        fields["deleted_at"] = now
+    if state not in (State.PENDING_DELETION, State.PURGING):
+        Removal.objects.filter(organisation=organisation).delete()
+    Organisation.objects.filter(pk=organisation.pk).update(state=state, **fields)
 
 
 def sign_in(client: Client, user: User, organisation: Organisation | None = None) -> None:

@@ -23,6 +23,7 @@ from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
@@ -143,6 +144,7 @@ def _closed(request: HttpRequest, organisation: Organisation) -> HttpResponse:
         "status": 403,
         "code": "org_suspended" if suspended else "org_not_ready",
         "organisation": organisation,
+        "now": timezone.now(),
     }
     return render(request, "tenants/refused.html", context, status=403)
 

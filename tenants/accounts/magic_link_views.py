@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, api_examples, limits, links, signup_rules
+from tenants import addresses, api_examples, hosted_routes, limits, links, signup_rules
 from tenants.accounts import entry, magic_links
 from tenants.http import bodies
 from tenants.http.openapi import documented
@@ -50,6 +50,7 @@ def limited(scope: str, limit: int) -> Callable[[View], View]:
     return wrap
 
 
+@hosted_routes.gated(hosted_routes.MAGIC_LINK)
 @documented(post=api_examples.MAGIC_LINK)
 @csrf_exempt  # anonymous and without effect on this browser
 @limited("magic-link-request", REQUESTS_PER_MINUTE)
@@ -110,6 +111,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "account/magic_link_sent.html", {"email": email})
 
 
+@hosted_routes.gated(hosted_routes.MAGIC_LINK_VERIFY)
 @documented(get=api_examples.MAGIC_LINK_LOOK, post=api_examples.MAGIC_LINK_USE)
 @csrf_exempt  # checked below: by token in a browser, by origin for a program
 @limited("magic-link-verify", VERIFIES_PER_MINUTE)

@@ -15,6 +15,8 @@ from tenants.models.people import User
 
 SCHEMA_NAME = r"^org_[0-9a-f]{32}$"
 LABEL = r"^[a-z0-9]([a-z0-9-]{1,38}[a-z0-9])$"
+# How long a deleted organisation is kept, in days (hosted-contract section 5.5).
+RETENTION_LEAST, RETENTION_DAYS, RETENTION_MOST = 1, 30, 365
 
 
 class State(models.TextChoices):
@@ -40,6 +42,17 @@ class SuspendedBy(models.TextChoices):
     OWNER = "owner"
     PLATFORM = "platform"
     BILLING = "billing"
+
+
+_NOT_SUSPENDED = Q(suspended_at__isnull=True, suspended_by="", suspend_reason="")
+_SUSPENDED = Q(suspended_at__isnull=False, suspended_by__in=SuspendedBy.values)
+_NOT_DELETING = Q(
+    deletion_requested_at__isnull=True, retention_days__isnull=True, state_before_deletion=""
+)
+_DELETING = Q(deletion_requested_at__isnull=False, retention_days__isnull=False) & (
+    Q(state_before_deletion="active") & _NOT_SUSPENDED
+    | Q(state_before_deletion="suspended") & _SUSPENDED
+)
 
 
 class Organisation(models.Model):
@@ -118,6 +131,36 @@ class Organisation(models.Model):
                 fields=["instance_host"],
                 condition=~Q(state="expired"),
                 name="organisation_host_unique",
+            ),
+            # A state has the fields that it needs and no others: nothing stale is left behind (H5).
+            models.CheckConstraint(
+                condition=~Q(state="active") | _NOT_SUSPENDED & _NOT_DELETING,
+                name="organisation_active_fields",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="suspended") | _SUSPENDED & _NOT_DELETING,
+                name="organisation_suspended_fields",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="pending_deletion") | _DELETING,
+                name="organisation_pending_deletion_fields",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending_deletion", "purging", "deleted"]) | _NOT_DELETING,
+                name="organisation_deletion_fields",
+            ),
+            models.CheckConstraint(
+                condition=_NOT_SUSPENDED | _SUSPENDED, name="organisation_suspension_fields"
+            ),
+            models.CheckConstraint(
+                condition=Q(retention_days__isnull=True)
+                | Q(retention_days__gte=RETENTION_LEAST, retention_days__lte=RETENTION_MOST),
+                name="organisation_retention",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="deleted", deleted_at__isnull=False)
+                | ~Q(state="deleted") & Q(deleted_at__isnull=True),
+                name="organisation_deleted_at",
             ),
         ]
 

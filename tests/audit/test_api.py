@@ -15,7 +15,7 @@ from audit.models import Event, SealedEvent
 from billing.models import BillingState
 from tenants.models import MemberRole
 from tests.audit.asking import PERSON, Asking, write
-from tests.factories import add_member, make_organisation, make_token, make_user
+from tests.factories import add_member, make_organisation, make_token, make_user, put_in_state
 
 pytestmark = pytest.mark.django_db
 
@@ -304,7 +304,7 @@ class TestGuards:
     def test_a_suspended_organisation(self) -> None:
         organisation = make_organisation()
         secret = make_token(organisation)
-        type(organisation).objects.filter(pk=organisation.pk).update(state="suspended")
+        put_in_state(organisation, "suspended")
         assert self.statuses(Asking(organisation, secret)) == {403}
 
 

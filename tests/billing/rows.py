@@ -12,19 +12,22 @@ from django.utils import timezone
 from billing import plans
 from billing.models import BillingState
 from tenants.models import Organisation, Runtime
+from tests.factories import put_in_state
 
 
 def organisation(*, state: str = "active", **fields: Any) -> Organisation:
     label = fields.pop("label", f"bill-{secrets.token_hex(6)}")
-    return Organisation.objects.create(
+    made = Organisation.objects.create(
         display_name=fields.pop("display_name", "Example Ltd"),
         label=label,
         schema_name=f"org_{uuid.uuid4().hex}",
         instance_host=f"{label}.localhost",
-        state=state,
         owner_email="owner@example.test",
         **fields,
     )
+    put_in_state(made, state)
+    made.refresh_from_db()
+    return made
 
 
 def billing(subject: Organisation, subscription: str = "trial", **fields: Any) -> BillingState:

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from billing import leases
 from billing.models import BillingState, Lease
-from tenants.models import Organisation, State
+from tenants.models import State
 from tests.billing.rows import billing, organisation, paying
+from tests.factories import put_in_state
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def test_provisioning_may_sign_only_while_provisioning() -> None:
 
 def test_state_is_read_afresh() -> None:
     stale = paying()
-    Organisation.objects.filter(pk=stale.pk).update(state=State.SUSPENDED)
+    put_in_state(stale, State.SUSPENDED)
     with pytest.raises(leases.LeaseRefused):
         leases.issue(stale, issued_for="runtime")
 

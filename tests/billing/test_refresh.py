@@ -20,6 +20,7 @@ from billing import refresh
 from billing.models import BillingState, Lease, RefreshToken
 from tenants.models import Organisation, Runtime, State, SuspendedBy
 from tests.billing.rows import external, paying
+from tests.factories import put_in_state
 
 pytestmark = pytest.mark.django_db
 ACTOR = Actor.system("test")
@@ -44,7 +45,7 @@ class Asks:
         return self.client.post(PATH, data, content_type="application/json")
 
     def set_state(self, state: str) -> None:
-        Organisation.objects.filter(pk=self.organisation.pk).update(state=state)
+        put_in_state(self.organisation, state)
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ import json
 from typing import Any
 
 from django.test import Client
-from django.utils import timezone
 
 from audit.actors import Actor
 from billing import refresh
 from rbac import mobile
-from relay.effects import RelayEffect
 from tenants import lifecycle, links
 from tenants.accounts import magic_links
 from tenants.models import (
@@ -89,13 +87,8 @@ class Place:
     def shut(self, state: str) -> None:
         if state == State.SUSPENDED:
             lifecycle.suspend(organisation=self.organisation, by=SuspendedBy.OWNER, actor=ACTOR)
-        else:  # no verb does it yet
-            Organisation.objects.filter(pk=self.organisation.pk).update(
-                state=state,
-                state_before_deletion=State.ACTIVE,
-                deletion_requested_at=timezone.now(),
-            )
-            RelayEffect().pending_deletion(self.organisation)
+        else:
+            lifecycle.soft_delete(organisation=self.organisation, by=SuspendedBy.OWNER, actor=ACTOR)
         self.organisation.refresh_from_db()
 
     # --- ways to knock; a failing view answers instead of raising ------------------------------

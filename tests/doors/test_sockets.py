@@ -23,11 +23,11 @@ from relay.server.models import BlockedInstance
 from relay.wire.frames import Connect, Error, ErrorCode, Register, RegisterAck
 from relay.wire.pairing import Pairing
 from tenants import lifecycle
-from tenants.models import Membership, Organisation, Runtime, State, SuspendedBy, User
+from tenants.models import Membership, Runtime, State, SuspendedBy, User
 from tenants.people import membership
 from tenants.schemas import in_schema
 from tests import secrets_seen
-from tests.factories import add_member, make_live_organisation, owner_of
+from tests.factories import add_member, make_live_organisation, owner_of, put_in_state
 from tests.product import Product
 from tests.raw_socket import RawSocket
 from tests.waiting import until
@@ -110,17 +110,13 @@ class Connected:
     # --- the same with nobody told ------------------------------------------------------------
 
     def silently_suspended(self) -> None:
-        Organisation.objects.filter(pk=self.organisation.pk).update(state=State.SUSPENDED)
+        put_in_state(self.organisation, State.SUSPENDED)
         BlockedInstance.objects.create(
             instance_id=self.pairing.instance_id, organisation=self.organisation.pk
         )
 
     def silently_pending(self) -> None:
-        Organisation.objects.filter(pk=self.organisation.pk).update(
-            state=State.PENDING_DELETION,
-            state_before_deletion=State.ACTIVE,
-            deletion_requested_at=timezone.now(),
-        )
+        put_in_state(self.organisation, State.PENDING_DELETION)
 
     def silently_revoked(self) -> None:
         self.change_token(revoked_at=timezone.now())
@@ -230,9 +226,7 @@ def test_a_lease_outlives_no_suspension_at_the_relay(
         if shut == "suspend":
             lifecycle.suspend(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
         else:
-            organisation.refresh_from_db()
-            Organisation.objects.filter(pk=organisation.pk).update(state=State.PENDING_DELETION)
-            RelayEffect().pending_deletion(organisation)
+            lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
         assert loop.run(home.closed(seconds=AT_ONCE)) == 1000
         assert time.monotonic() - began < AT_ONCE
         resume = Register(lease, acknowledged.session_token, instance)

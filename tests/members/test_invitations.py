@@ -15,10 +15,10 @@ from audit.models import Event
 from tenants import lifecycle
 from tenants.http.problems import Problem
 from tenants.links import digest
-from tenants.models import MemberInvitation, Organisation, OutboxMail, State
+from tenants.models import MemberInvitation, OutboxMail, State
 from tenants.people import invitation_pace, member_invitations, membership
 from tenants.residue import residue
-from tests.factories import add_member, make_organisation, make_user, owner_of, unique
+from tests.factories import add_member, make_organisation, make_user, owner_of, put_in_state, unique
 from tests.members.people import invite, mailed_token, role_of
 
 pytestmark = pytest.mark.django_db
@@ -175,7 +175,7 @@ def test_a_shut_organisation_invites_nobody_and_shows_none_of_its_invitations() 
     organisation = make_organisation()
     invitation, token = invite(organisation)
     user = make_user(invitation.email)
-    Organisation.objects.filter(pk=organisation.pk).update(state=State.SUSPENDED)
+    put_in_state(organisation, State.SUSPENDED)
     assert list(member_invitations.of_person(user)) == []
     assert member_invitations.find(token) is None
     assert refused(accept, invitation=invitation, user=user) == (409, "org_not_active")

@@ -15,7 +15,15 @@ from tenants.http.problems import Problem
 from tenants.models import MemberInvitation, Organisation, Session, State
 from tenants.people import membership, ownership
 from tenants.schemas import in_schema
-from tests.factories import add_member, make_organisation, make_token, make_user, owner_of, sign_in
+from tests.factories import (
+    add_member,
+    make_organisation,
+    make_token,
+    make_user,
+    owner_of,
+    put_in_state,
+    sign_in,
+)
 from tests.members.people import assigned, invite, role_of, roles
 
 pytestmark = pytest.mark.django_db
@@ -183,7 +191,7 @@ def make_user_without_mailbox() -> Any:
 def test_people_of_an_organisation_that_is_shut_do_not_change(state: State) -> None:
     organisation = make_organisation()
     user, owner = add_member(organisation), owner_of(organisation)
-    Organisation.objects.filter(pk=organisation.pk).update(state=state)
+    put_in_state(organisation, state)
     named = {"organisation": organisation, "actor": SYSTEM}
     for answer in (
         refused(membership.add, user=make_user(), role="viewer", **named),

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from billing.models import BillingState, Subscription
 from relay.models import Registration
-from tenants.models import MemberRole, Organisation, State
-from tests.factories import add_member, make_organisation, make_user, owner_of
+from tenants.models import MemberRole, State
+from tests.factories import add_member, make_organisation, make_user, owner_of, put_in_state
 from tests.onboarding.conftest import Site, call
 
 STATUS, SETTINGS = "/api/settings/relay/status", "/api/settings/relay"
@@ -132,7 +132,7 @@ def test_strangers_and_other_organisations_are_kept_out(site: Site, path: str) -
 
 
 def test_suspended_organisation_says_403_so_that_phones_stay_paired(site: Site) -> None:
-    Organisation.objects.filter(pk=site.organisation.pk).update(state=State.SUSPENDED)
+    put_in_state(site.organisation, State.SUSPENDED)
     for path in ALL:
         answer = site.ask(path)
         assert (answer.status_code, answer.json()["error"]) == (403, "org_suspended")

@@ -22,7 +22,7 @@ from relay.status import STALE_AFTER, duration, status
 from tenants import lifecycle
 from tenants.models import Organisation, Runtime, State, SuspendedBy
 from tenants.schemas import in_schema
-from tests.factories import make_organisation, owner_of
+from tests.factories import make_organisation, owner_of, put_in_state
 from tests.runtime.conftest import ACTOR, Tenant, make_tenant
 from tests.runtime.stage import Stage, eventually, ids, in_thread, running, scripted_relay_stage
 
@@ -89,10 +89,9 @@ async def test_change_whose_notification_was_lost_is_found_by_the_sweep(
         running(quick, only=ids(tenant.organisation), RELAY_SERVER=stage.url),
     ):
         peer = await stage.registered(tenant.instance_id)
-        silently = Organisation.objects.filter(pk=tenant.organisation.pk)
-        await in_thread(silently.update, state=State.SUSPENDED)
+        await in_thread(put_in_state, tenant.organisation, State.SUSPENDED)
         await peer.closed(WITHIN)
-        await in_thread(silently.update, state=State.ACTIVE)
+        await in_thread(put_in_state, tenant.organisation, State.ACTIVE)
         await stage.connection(WITHIN)
 
 

@@ -25,7 +25,7 @@ from tenants.models import (
 )
 from tenants.people import membership
 from tests.accounts.browsing import Visitor
-from tests.factories import make_organisation, make_user, owner_of, unique
+from tests.factories import make_organisation, make_user, owner_of, put_in_state, unique
 from tests.sso.idp import Idp
 from tests.sso.people import begin, code_in, comes, make_provider, roles_of
 
@@ -253,7 +253,7 @@ def test_a_shut_organisation_sends_nobody_to_the_provider(
 ) -> None:
     visitor = Visitor()
     path = idp.callback(begin(visitor, provider))
-    Organisation.objects.filter(pk=organisation.pk).update(state=state)
+    put_in_state(organisation, state)
     asked = len(idp.asked)
     for answer in (
         visitor.get("/sso/", host=host),
@@ -263,7 +263,7 @@ def test_a_shut_organisation_sends_nobody_to_the_provider(
         assert (answer.status_code, code_in(answer)) == (403, "org_suspended")
     assert len(idp.asked) == asked
     assert not visitor.is_signed_in(host)
-    Organisation.objects.filter(pk=organisation.pk).update(state=State.ACTIVE)
+    put_in_state(organisation, State.ACTIVE)
     assert visitor.get(path, host=host).status_code == 303
 
 

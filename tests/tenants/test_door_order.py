@@ -21,6 +21,7 @@ from tests.factories import (
     make_organisation,
     make_token,
     owner_of,
+    put_in_state,
     sign_in,
 )
 
@@ -38,7 +39,7 @@ MINT = "/api/security/tokens/relay-mobile"
 
 
 def suspend(organisation: Organisation) -> None:
-    Organisation.objects.filter(pk=organisation.pk).update(state=State.SUSPENDED)
+    put_in_state(organisation, State.SUSPENDED)
 
 
 def end_trial(organisation: Organisation) -> None:
@@ -94,7 +95,7 @@ def test_each_check_refuses_before_the_next(settings: Any) -> None:
     membership.save()
     answer = mint(organisation, secret)
     assert (answer.status_code, answer.json()["error"]) == (403, "org_suspended")
-    Organisation.objects.filter(pk=organisation.pk).update(state=State.ACTIVE)
+    put_in_state(organisation, State.ACTIVE)
     answer = mint(organisation, secret)
     assert (answer.status_code, answer.json()["error"]) == (402, "subscription_required")
     later = timezone.now() + timedelta(days=1)

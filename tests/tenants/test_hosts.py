@@ -9,7 +9,7 @@ from django.test import Client
 
 from tenants.hosts import RESERVED_LABELS, instance_host, valid_label
 from tenants.models import Organisation, State
-from tests.factories import make_organisation
+from tests.factories import make_organisation, put_in_state
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +84,7 @@ def test_an_organisation_does_not_answer_on_the_base_domain(client: Client) -> N
 @pytest.mark.parametrize("state", [State.DELETED, State.EXPIRED])
 def test_ended_organisations_are_unknown(client: Client, state: str) -> None:
     organisation = make_organisation(State.REQUESTED)
-    Organisation.objects.filter(pk=organisation.pk).update(state=state)
+    put_in_state(organisation, state)
     answer = client.get("/api/organisation", HTTP_HOST=organisation.instance_host)
     assert answer.wsgi_request.organisation is None  # type: ignore[attr-defined]
 

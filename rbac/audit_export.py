@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -159,15 +159,21 @@ class AuditExportView(AuditView):
 
 class _Stream:
     """The pieces of a file. The organisation's turn ends when they do, and when nobody reads on:
-    servers close what they answer with, on the thread (so on the connection) that made it."""
+    servers close what they answer with, on the thread (so on the connection) that made it. Not a
+    generator, for the reason that `locks.alone` gives."""
 
     def __init__(self, begun: list[str], rest: Iterator[str], turn: ExitStack) -> None:
-        self._begun, self._rest, self._turn = begun, rest, turn
+        self._pieces, self._turn = chain(begun, rest), turn
 
     def __iter__(self) -> Iterator[str]:
-        with self._turn:
-            yield from self._begun
-            yield from self._rest
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except BaseException:
+            self._turn.close()
+            raise
 
     def close(self) -> None:
         self._turn.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from django.db import connection
 
@@ -21,18 +19,25 @@ def _ask(function: str, name: str) -> bool:
     return bool(row and row[0])
 
 
-@contextmanager
-def alone(name: str) -> Iterator[bool]:
+class alone:
     """Whether nobody else holds `name`; if so it is held until the block ends.
 
-    Outlives transactions inside the block. Reentrant within one connection.
+    Outlives transactions inside the block. Reentrant within one connection. Not a generator: one
+    that is never ended is ended by the garbage collector, in the middle of whatever statement the
+    same connection is about to send, and the thread would wait for itself for ever.
     """
-    mine = _ask("pg_try_advisory_lock", name)
-    try:
-        yield mine
-    finally:
-        if mine and connection.is_usable():
-            _ask("pg_advisory_unlock", name)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._mine = False
+
+    def __enter__(self) -> bool:
+        self._mine = _ask("pg_try_advisory_lock", self._name)
+        return self._mine
+
+    def __exit__(self, *raised: object) -> None:
+        if self._mine and connection.is_usable():
+            _ask("pg_advisory_unlock", self._name)
 
 
 def claim(name: str) -> bool:

@@ -61,6 +61,8 @@ class World:
                 address, data = known.filled(path, asker), known.filled(body, asker)
                 with undone():
                     answer = send(asker, kind, method, address, data)
+                    if answer.streaming:  # as every server reads it: to its end
+                        b"".join(answer.streaming_content)
                 yield column, answer
 
 

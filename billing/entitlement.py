@@ -7,9 +7,36 @@ from django.utils import timezone
 
 from billing import subscription
 from billing.models import BillingState
+from tenants import advice
 from tenants.door import Knock, Refused, about_the_organisation
 
 
+def _lift(asked: advice.Asked, code: str) -> advice.Advice:
+    billing: BillingState | None = getattr(asked.organisation, "billing", None)
+    if billing is None:
+        return advice.Advice(
+            "It has no billing state, which counts as not paid; provisioning makes one.",
+            "Look at its provisioning steps: the trial step did not run.",
+        )
+    if code == "license_required":
+        return advice.Advice(
+            f"Its plan {billing.plan_version} lacks what this page needs.",
+            "Its owner takes a plan that includes it.",
+        )
+    if subscription.on_trial(billing):
+        ended = billing.trial_ends_at
+        when = f"ended on {ended:%Y-%m-%d at %H:%M} UTC" if ended else "has no end on record"
+        return advice.Advice(
+            f"Nothing is paid, and its trial {when}.",
+            "Its owner starts a subscription on the base domain, where billing stays open.",
+        )
+    return advice.Advice(
+        f"Its subscription is {subscription.describe(billing, timezone.now())}.",
+        "Its owner pays what is due on the base domain, where billing stays open.",
+    )
+
+
+@advice.explained("It is paid for, or on trial", _lift)
 @about_the_organisation
 def entitled(knock: Knock) -> None:
     """Passes a live subscription that holds the capability which the view declared.

@@ -11,7 +11,7 @@ from audit import trail
 from audit.actors import Actor
 from rbac import tokens
 from rbac.models import ApiToken
-from tenants import limits
+from tenants import advice, limits
 from tenants.door import Knock, Refused, seat_of, unauthenticated
 from tenants.models import Organisation, User
 from tenants.schemas import SchemaMissing, in_schema
@@ -20,6 +20,7 @@ CSRF_NOTED: Final = 20  # failures of one person that an hour's trail shows
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
+@advice.explained("The person can sign in", advice.credentials)
 def authenticate(knock: Knock) -> None:
     """Sets `knock.user`, and `knock.token` when one was presented.
 

@@ -16,6 +16,7 @@ from django.db import connection
 
 from rbac import cache, mobile, scopes
 from rbac.models import Assignment, Permission, Role
+from tenants import advice
 from tenants.door import Knock, Refused
 from tenants.models import Organisation
 from tenants.schemas import in_schema
@@ -103,6 +104,15 @@ def rights_of(organisation: Organisation, user_id: UUID) -> Rights:
     return rights
 
 
+def _lift(asked: advice.Asked, code: str) -> advice.Advice:
+    return advice.Advice(
+        f"No role of {asked.person} in it allows this, or one of them denies it.",
+        "Somebody who may manage its people gives them a role, on its Roles page. Staff have no "
+        "say inside; the change log under Audit shows what was taken away.",
+    )
+
+
+@advice.explained("The person may open the first page", _lift)
 def permitted(knock: Knock) -> None:
     """The last check of the door: the token's reach first, then what its person may do."""
     user, required = knock.known_user, knock.requirement

@@ -60,6 +60,19 @@ SELECT (SELECT count FROM given),
 FROM past, slot
 """
 
+# What is there of both windows, without taking anything.
+_SEE = """
+WITH now AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS t),
+     slot AS (SELECT floor(t / %(seconds)s) AS n, t / %(seconds)s - floor(t / %(seconds)s) AS gone
+              FROM now)
+SELECT coalesce(sum(w.count) FILTER (WHERE w."window" = to_timestamp(slot.n * %(seconds)s)), 0),
+       coalesce(sum(w.count) FILTER (WHERE w."window" < to_timestamp(slot.n * %(seconds)s)), 0)
+           * (1 - max(slot.gone)),
+       (1 - max(slot.gone)) * %(seconds)s
+FROM slot LEFT JOIN public.tenants_limitwindow w
+  ON w.key = %(key)s AND w."window" >= to_timestamp((slot.n - 1) * %(seconds)s)
+"""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -109,6 +122,23 @@ def spend(scope: str, subject: str, *, limit: int, seconds: int | None = None) -
             return Verdict(False, limit, 0, reset)
         counter.permits -= 1
         return Verdict(True, limit, counter.room + counter.permits, reset)
+
+
+def look(scope: str, subject: str, *, limit: int, seconds: int | None = None) -> Verdict:
+    """What `spend` would say, without taking a request out of the budget.
+
+    Permits that processes leased and did not spend yet count as taken, this process's own excepted.
+    """
+    window = seconds or WINDOW
+    with _guard:
+        counter = _counters.get((scope, subject))
+    held = counter.permits if counter is not None and time.monotonic() < counter.ends else 0
+    values = {"key": limits.key_of(scope, subject), "seconds": window}
+    with connection.cursor() as cursor:
+        cursor.execute(_SEE, values)
+        seen, weight, left = cursor.fetchone()
+    room = max(0, math.floor(limit - float(weight)) - int(seen)) + held
+    return Verdict(room > 0, limit, room, max(1, math.ceil(float(left))))
 
 
 def forget_organisation(organisation_id: UUID) -> None:

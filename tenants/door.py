@@ -25,6 +25,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.module_loading import import_string
 from rest_framework.views import APIView
 
+from tenants import advice
 from tenants.accounts import sso_people
 from tenants.hosts import unavailable
 from tenants.http import bodies, problems
@@ -66,7 +67,11 @@ class Requirement:
 
 @dataclass
 class Knock:
-    """One request at the door. The checks fill in who it is."""
+    """One request at the door. The checks fill in who it is.
+
+    `looking` is set where staff ask why somebody is refused (`tenants.why`): then a check answers
+    as always, and spends, counts and notes nothing.
+    """
 
     request: HttpRequest
     organisation: Organisation | None
@@ -77,6 +82,7 @@ class Knock:
     membership: Membership | None = None
     decide: Callable[[str, str], bool] | None = None
     headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever it says
+    looking: bool = False
 
     def may(self, action: str, resource: str) -> bool:
         """Whether this caller may also do that: pages hide what they may not."""
@@ -271,6 +277,7 @@ def about_the_organisation(check: _Check) -> _Check:
 # --- the checks that need no other room -------------------------------------------------------------
 
 
+@advice.explained("Hosted mode is on", advice.hosted_mode)
 @about_the_organisation
 def hosted_gate(knock: Knock) -> None:
     """Off, the whole host is not there: plain text, no JSON (hosted-contract section 1.2)."""
@@ -278,6 +285,7 @@ def hosted_gate(knock: Knock) -> None:
         raise Refused(404, "not_found", "Not found", plain_not_found())
 
 
+@advice.explained("The person is a member and came the required way", advice.membership)
 def membership(knock: Knock) -> None:
     """Who is signed in must be a member now; equal e-mail addresses never count (section 7.3)."""
     if knock.membership is None:
@@ -300,6 +308,7 @@ def _came_the_required_way(knock: Knock) -> None:
         )
 
 
+@advice.explained("The organisation is active", advice.state)
 @about_the_organisation
 def organisation_state(knock: Knock) -> None:
     """Only an active organisation is served. The state was read at the start of this very request;

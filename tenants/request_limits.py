@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from tenants import budgets, limits, metrics
+from tenants import advice, budgets, limits, metrics
 from tenants.door import Knock, Refused
 from tenants.hosts import unavailable
 
@@ -49,6 +49,7 @@ MOST = 10_000  # of them in memory
 _refusals: dict[bytes, _Refusal] = {}
 
 
+@advice.explained("Nobody was refused for their pace a moment ago", advice.limit)
 def still_refused(knock: Knock) -> None:
     """A check of the door, before authentication: who was refused a moment ago, by these very
     credentials and on this host, is told the same without a look at the database.
@@ -65,21 +66,23 @@ def still_refused(knock: Knock) -> None:
     raise Refused(429, refusal.code, refusal.message)
 
 
+@advice.explained("Requests are within the limits", advice.limit)
 def limited(knock: Knock) -> None:
     """A check of the door: raises Refused 429 when the caller or the organisation is over its limit.
 
     The caller first, so that one busy token does not use up what the others share. Sets the
     headers of every answer from here on; the numbers are the organisation's, or of the limit that
-    refused.
+    refused. A look takes nothing out of the budgets.
     """
+    ask = budgets.look if knock.looking else budgets.spend
     organisation = knock.known_organisation
     caller = knock.token.id if knock.token is not None else knock.known_user.pk
-    own = budgets.spend(
+    own = ask(
         budgets.CREDENTIAL, f"{organisation.pk}/{caller}", limit=settings.REQUESTS_PER_CREDENTIAL
     )
     if not own.allowed:
         _refuse(knock, own, budgets.CREDENTIAL, *_CREDENTIAL_FULL)
-    shared = budgets.spend(
+    shared = ask(
         budgets.ORGANISATION,
         str(organisation.pk),
         limit=organisation.requests_per_minute or settings.REQUESTS_PER_ORGANISATION,
@@ -93,6 +96,8 @@ def limited(knock: Knock) -> None:
 
 
 def _refuse(knock: Knock, verdict: budgets.Verdict, limit: str, code: str, message: str) -> None:
+    if knock.looking:
+        raise Refused(429, code, message)
     metrics.rate_limited(limit)
     knock.headers |= {
         **_headers(verdict, retry_after=budgets.WINDOW),  # section 8.3: the window

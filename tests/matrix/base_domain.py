@@ -35,6 +35,10 @@ GET    /o/{label}/suspend                                       405 405 405 405 
 POST   /o/{label}/suspend                                       302 404 404 404 404 404 303 303 302 302 404 404  {"reason": "moving"}
 GET    /o/{label}/lift                                          405 405 405 405 405 405 405 405 405 405 405 405
 POST   /o/{label}/lift                                          302 404 404 404 404 404 303 303 302 302 404 404
+GET    /o/{label}/delete                                        302 404 404 404 404 404 200 200 302 302 404 404
+POST   /o/{label}/delete                                        302 404 404 404 404 404 303 303 302 302 404 404  {"label": "{label}", "retention_days": "30"}
+GET    /o/{label}/restore                                       405 405 405 405 405 405 405 405 405 405 405 405
+POST   /o/{label}/restore                                       302 404 404 404 404 404 303 303 302 302 404 404
 GET    /o/{label}/leave                                         405 405 405 405 405 405 405 405 405 405 405 405
 POST   /o/{label}/leave                                         302 404 404 303 303 303 303 303 302 302 404 404
 GET    /join/{nothing}                                          404 404 404 404 404 404 404 404 404 404 404 404
@@ -90,11 +94,18 @@ POST   /api/org-invitations/{organisation}/accept               401 404 404 404 
         BASE,
         """
 # For the owner and platform staff. The owner's own suspension is lifted by the owner (200); an active
-# organisation cannot be lifted, a suspended one not suspended (409); purging is for canaries (409).
+# organisation cannot be lifted, a suspended one not suspended (409); purging is for canaries (409), and there is no
+# deletion to cancel (409).
 GET    /api/admin/orgs/{organisation}/suspend                   401 405 405 405 405 405 405 405 401 401 405 405
 POST   /api/admin/orgs/{organisation}/suspend                   401 403 403 403 403 403 200 409 401 401 200 200  {"reason": "moving"}
 GET    /api/admin/orgs/{organisation}/unsuspend                 401 405 405 405 405 405 405 405 401 401 405 405
 POST   /api/admin/orgs/{organisation}/unsuspend                 401 403 403 403 403 403 409 200 401 401 409 409
+GET    /api/admin/orgs/{organisation}/soft-delete               401 405 405 405 405 405 405 405 401 401 405 405
+POST   /api/admin/orgs/{organisation}/soft-delete               401 403 403 403 403 403 200 200 401 401 200 200  {"retention_days": 30}
+GET    /api/admin/orgs/{organisation}/restore                   401 405 405 405 405 405 405 405 401 401 405 405
+POST   /api/admin/orgs/{organisation}/restore                   401 403 403 403 403 403 409 409 401 401 409 409
+GET    /api/hosted/organizations                                401 403 403 403 403 403 403 403 401 401 200 200
+POST   /api/hosted/organizations                                401 405 405 405 405 405 405 405 401 401 405 405
 GET    /api/admin/orgs/{organisation}/purge                     401 405 405 405 405 405 405 405 401 401 405 405
 POST   /api/admin/orgs/{organisation}/purge                     401 403 403 403 403 403 409 409 401 401 409 409
 """,

@@ -50,6 +50,8 @@ GET   password_change                                        302 302 302 302
 GET   password_change_done                                   302 200 200 200
 GET   tenants_organisation_suspend:organisation              302 200 200 200
 GET   tenants_organisation_lift:organisation                 302 200 200 200
+GET   tenants_organisation_soft_delete:organisation          302 200 200 200
+GET   tenants_organisation_restore:organisation              302 200 200 200
 GET   tenants_organisation_provision:organisation            302 200 200 200
 GET   tenants_organisation_revoke_token:organisation,nobody 302 404 404 404
 GET   tenants_invitation_revoke:nobody                       302 404 404 404

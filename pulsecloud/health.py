@@ -108,21 +108,40 @@ def blocking_facts() -> list[tuple[str, str]]:
 def warning_facts() -> list[tuple[str, str]]:
     """What is wrong and keeps nobody from working: pairs of stable code and sentence."""
     from audit import sealing  # models: this module is imported before applications are ready
+    from tenants.upgrades import versions
 
+    facts = []
     try:
         backlog = sealing.backlog()
+        there, behind = versions.count()
     except DatabaseError:
         connection.close()
         return []
-    if not backlog.stuck:
-        return []
-    return [
-        (
-            "audit_unsealed",
-            f"Audit events have been waiting to be sealed since {backlog.oldest:%Y-%m-%d %H:%M} "
-            "UTC. Run `manage.py audit seal`; it says why.",
+    if backlog.stuck:
+        facts.append(
+            (
+                "audit_unsealed",
+                f"Audit events have been waiting to be sealed since {backlog.oldest:%Y-%m-%d %H:%M} "
+                "UTC. Run `manage.py audit seal`; it says why.",
+            )
         )
-    ]
+    if behind:
+        facts.append(
+            (
+                "schemas_behind",
+                f"The tables of {behind} organisations are not migrated to this release. Run "
+                "`manage.py migrate_orgs`; it says why.",
+            )
+        )
+    if there >= versions.WARN_AT:
+        facts.append(
+            (
+                "schemas_many",
+                f"This database holds {there} schemas; from {versions.CEILING:,} on it is in danger. "
+                "Plan a second one: docs/scaling.md says how.",
+            )
+        )
+    return facts
 
 
 def entitlement_key_configured() -> bool:

@@ -81,16 +81,26 @@ def prepare() -> bool:
     with alone():
         if SchemaTemplate.objects.filter(migrations_hash=key).exists():
             return False
-        _drop_drafts()
-        name = schemas.new_schema_name()
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f'CREATE SCHEMA "{name}"')
-            cursor.execute(f"COMMENT ON SCHEMA \"{name}\" IS '{_DRAFT}'")
-        schemas.migrate_schema(name)
-        sql = normalise(_dump(name), name)
+        with draft() as name:
+            schemas.migrate_schema(name)
+            sql = normalise(_dump(name), name)
         SchemaTemplate.objects.create(migrations_hash=key, sql=sql)
-        _drop_drafts()
         return True
+
+
+@contextmanager
+def draft() -> Iterator[str]:
+    """An empty schema to try migrations in, dropped at the end. Call it inside `alone()`."""
+    _drop_drafts()
+    name = schemas.new_schema_name()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f'CREATE SCHEMA "{name}"')
+        cursor.execute(f"COMMENT ON SCHEMA \"{name}\" IS '{_DRAFT}'")
+    try:
+        yield name
+    finally:
+        if connection.is_usable():  # else the next draft removes this one
+            _drop_drafts()
 
 
 def _drop_drafts() -> None:

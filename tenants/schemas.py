@@ -93,7 +93,7 @@ def schema_told() -> Iterator[str]:
 
 def schema_exists(name: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [_checked(name)])
+        cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [checked(name)])
         return bool(cursor.fetchone()[0])
 
 
@@ -104,16 +104,17 @@ def create_schema(name: str) -> None:
     when `manage.py prepare_schemas` has not run since the tenant migrations changed.
     """
     from tenants import schema_template
+    from tenants.upgrades import versions
 
-    sql = schema_template.render(_checked(name))
+    sql = schema_template.render(checked(name))
     with transaction.atomic():
         # Two at once with one name: the loser waits here and then sees the winner's schema.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        _hold(name)
         if schema_exists(name):
             raise SchemaExists(name)
         with connection.cursor() as cursor:
             cursor.execute(sql)
+        versions.note(name)
 
 
 def drop_schema(name: str) -> bool:
@@ -122,13 +123,17 @@ def drop_schema(name: str) -> bool:
     Raises SchemaInUse while an active, suspended or pending-deletion organisation owns it: purge
     and undo change the state first, so nothing else can take a customer's data with it (F24).
     """
-    if _wrapper().schema_name == _checked(name):
+    from tenants.upgrades import versions
+
+    if _wrapper().schema_name == checked(name):
         raise SchemaError("This connection is in the schema that it should drop.")
     with transaction.atomic():
+        _hold(name)  # or a migration of its tables and this could wait for each other
         if Organisation.objects.filter(schema_name=name, state__in=_LIVING).exists():
             raise SchemaInUse(name)
         if not schema_exists(name):
             return False
+        versions.forget(name)
         with connection.cursor() as cursor:
             # Foreign keys that this transaction touched are checked now: PostgreSQL drops no table
             # that has checks outstanding.
@@ -138,43 +143,26 @@ def drop_schema(name: str) -> bool:
     return True
 
 
-def migrate_schema(name: str) -> None:
-    """Runs the real tenant migrations that a schema lacks; makes the schema when it is missing."""
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{_checked(name)}"')
+@contextmanager
+def only_inside(name: str) -> Iterator[None]:
+    """For migrations: the schema of that name, without `public` behind it. Raises SchemaMissing."""
     with _switched(name, also_public=False):
+        yield
+
+
+def migrate_schema(name: str) -> None:
+    """Runs the tenant migrations that a schema lacks with Django's executor; makes the schema when it
+    is missing. For many schemas there is tenants.upgrades."""
+    from tenants.upgrades import versions
+
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{checked(name)}"')
+    with only_inside(name):
         # Without this the recorder would find, and believe, the table of `public`.
         MigrationRecorder(connection).ensure_schema()
         executor = MigrationExecutor(connection)
         executor.migrate(tenant_migrations(executor.loader))
-
-
-def behind() -> list[str]:
-    """The schemas of organisations that lack a tenant migration of this version.
-
-    One short query each: with thousands of them this runs at every start.
-    """
-    wanted = set(tenant_migrations(MigrationLoader(None, ignore_no_migrations=True)))
-    names = Organisation.objects.exclude(state__in=[State.PURGING, State.DELETED]).values_list(
-        "schema_name", flat=True
-    )
-    found = []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nspname, to_regclass(nspname || '.django_migrations') IS NOT NULL"
-            " FROM pg_namespace WHERE nspname = ANY(%s) ORDER BY nspname",
-            [list(names)],
-        )
-        for name, recorded in cursor.fetchall():
-            applied: set[tuple[str, str]] = set()
-            if recorded:
-                cursor.execute(
-                    f'SELECT app, name FROM "{_checked(name)}".django_migrations'  # noqa: S608
-                )
-                applied = set(cursor.fetchall())
-            if wanted - applied:
-                found.append(name)
-    return found
+    versions.note(name)
 
 
 def tenant_migrations(loader: MigrationLoader) -> list[tuple[str, str]]:
@@ -191,7 +179,7 @@ def cache_key(key: str, prefix: str, version: int) -> str:
 @contextmanager
 def _switched(name: str, *, also_public: bool = True) -> Iterator[None]:
     """The switch itself. All its state is in locals, and it goes back whatever happened."""
-    name = _checked(name)
+    name = checked(name)
     wrapper = _wrapper()
     before, included = wrapper.schema_name, wrapper.include_public_schema
     thread = threading.get_ident()
@@ -230,6 +218,12 @@ def _arrive(name: str, expected: list[str]) -> None:
         raise SchemaMissing(name)
 
 
+def _hold(name: str) -> None:
+    """Until the transaction ends nobody else makes, migrates or drops the schema of that name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
 def _refuse_async(frame: FrameType | None) -> None:
     try:
         asyncio.get_running_loop()
@@ -251,7 +245,7 @@ def _refuse_async(frame: FrameType | None) -> None:
         raise SynchronousOnlyOperation("Enter and leave a schema within one synchronous function.")
 
 
-def _checked(name: str) -> str:
+def checked(name: str) -> str:
     """The name, if it has our form; it goes into SQL, so nothing else may pass (F08)."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise SchemaError(f"Not a schema name of ours: {name!r}")

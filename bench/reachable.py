@@ -27,7 +27,7 @@ def measure(organisations: int) -> dict[str, Any]:
     django.setup()
     from audit.actors import Actor
     from pulsecloud.proof.browser import Browser
-    from pulsecloud.proof.journey import until
+    from pulsecloud.proof.canary import until
     from relay.models import RelayStatus
     from tenants import invitations, lifecycle, schemas
     from tenants.models import Organisation

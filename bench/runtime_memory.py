@@ -44,7 +44,7 @@ def sign_up() -> Paired:
     """A canary organisation, connected, and the pairing link of its owner's phone."""
     from audit.actors import Actor
     from pulsecloud.proof.browser import Browser
-    from pulsecloud.proof.journey import until
+    from pulsecloud.proof.canary import until
     from tenants import invitations
 
     label = f"canary-{secrets.token_hex(6)}"

@@ -8,48 +8,35 @@ earlier one made says so by reading it from the journey.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
-from audit.actors import Actor
 from billing.models import Lease
 from pulsecloud.proof import gauges
-from pulsecloud.proof.browser import Browser, UnexpectedAnswer
+from pulsecloud.proof.browser import UnexpectedAnswer
+from pulsecloud.proof.canary import Canary, Evidence, until
 from relay.models import RelayStatus
 from relay.phone import Phone, PhoneError
 from relay.wire import instance_id
-from tenants import invitations, lifecycle
-
-Evidence = dict[str, Any]
-Found = TypeVar("Found")
 
 # How long each promise may take before the proof calls it broken, in seconds.
-PROVISIONED_WITHIN = 60.0
 CONNECTED_WITHIN = 15.0
 REVOKED_WITHIN = 5.0
 SUSPENDED_WITHIN = 5.0
-PURGED_WITHIN = 30.0
 
 
-class Journey:
-    """One canary from invitation to nothing left. `close` must be called; it never raises."""
+class Journey(Canary):
+    """A canary with a phone. `close` must be called; it never raises."""
 
     def __init__(self, patience: float = 1.0) -> None:
         """`patience` scales how long each step may take."""
-        self.patience = patience
-        self.label = f"canary-{secrets.token_hex(6)}"
-        self.email = f"{self.label}@canary.{settings.BASE_DOMAIN}"
-        self.browser = Browser()
+        super().__init__("prove", patience=patience)
         self.loop = asyncio.new_event_loop()
-        self.organisation: UUID | None = None
-        self.host = ""
         self.status: dict[str, Any] = {}
         self.link = ""
         self.token_id = ""
@@ -73,37 +60,6 @@ class Journey:
 
     # --- the steps -------------------------------------------------------------------------------
 
-    def sign_up(self) -> Evidence:
-        invited = invitations.invite(
-            email=self.email, canary=True, note="proof", actor=Actor.system("prove"), reason="proof"
-        )
-        page = self.browser.expect(200, "GET", "/signup")
-        answer = self.browser.submit(
-            page,
-            path="/signup",
-            email=self.email,
-            org_name=f"Proof {self.label}",
-            host_label=self.label,
-            invitation=invited.token,
-        )
-        if answer.status_code not in (302, 303):
-            raise UnexpectedAnswer(f"the sign-up page answered {answer.status_code}")
-        return {"label": self.label, "signed_in": answer.headers.get("location", "")}
-
-    def await_provisioned(self) -> Evidence:
-        def active() -> dict[str, Any] | None:
-            status: dict[str, Any] = self.browser.expect(200, "GET", "/signup/status").json()
-            if status["state"] == "failed":
-                raise UnexpectedAnswer(f"provisioning failed: {status.get('failure') or status}")
-            return status if status["state"] == "active" else None
-
-        status = until(
-            active, PROVISIONED_WITHIN * self.patience, "the organisation did not become active"
-        )
-        self.label, self.organisation = status["label"], UUID(status["organisation"])
-        self.host = self.browser.enter(self.label)
-        return {"organisation": str(self.organisation), "host": self.host, "steps": status["steps"]}
-
     def see_lease(self) -> Evidence:
         """No door shows a lease before the runtime uses it, so its record is looked up."""
         lease = Lease.objects.filter(organisation_id=UUID(str(self.organisation))).first()
@@ -126,8 +82,7 @@ class Journey:
         return {"instance_id": self.status["instance_id"], "credential": "lease"}
 
     def read_qr(self) -> Evidence:
-        self.link, self.token_id = self.mint_device()
-        secret = link_part(self.link, "auth_token")
+        self.link, secret, self.token_id = self.mint_device()
         qr = self.browser.expect(
             200, "GET", "/api/onboarding/qr", host=self.host, headers={"X-API-Token": secret}
         ).json()
@@ -188,7 +143,7 @@ class Journey:
         return {"refused_with": code, "socket_closed_after_seconds": closed}
 
     def suspend(self) -> Evidence:
-        link, _ = self.mint_device()
+        link, _, _ = self.mint_device()
         self.phone = self.connect(link)
         started = time.monotonic()
         self.act("suspend", {"reason": "proof"})
@@ -206,16 +161,6 @@ class Journey:
         )
         return {"socket_closed_after_seconds": closed, "phone_told": code}
 
-    def purge(self) -> Evidence:
-        organisation = UUID(str(self.organisation))
-        self.act("purge", {"reason": "proof"})
-        until(
-            lambda: True if not lifecycle.residue(organisation) else None,
-            PURGED_WITHIN * self.patience,
-            lambda: f"left behind: {', '.join(lifecycle.residue(organisation))}",
-        )
-        return {"left": []}
-
     # --- what the steps share --------------------------------------------------------------------
 
     def relay_status(self) -> dict[str, Any]:
@@ -228,23 +173,6 @@ class Journey:
         return RelayStatus.objects.filter(
             organisation_id=UUID(str(self.organisation)), connected=True
         ).exists()
-
-    def mint_device(self) -> tuple[str, str]:
-        """(deep link, token id) of a fresh mobile token."""
-        minted = self.browser.request(
-            "POST", "/api/security/tokens/relay-mobile", host=self.host, json={"name": "proof"}
-        )
-        if minted.status_code not in (200, 201):
-            raise UnexpectedAnswer(f"minting a mobile token answered {minted.status_code}")
-        secret, record = minted.json()["token"], minted.json()["record"]
-        link = self.browser.expect(
-            200, "GET", "/api/onboarding/deep-link", host=self.host, headers={"X-API-Token": secret}
-        ).json()["url"]
-        return link, record["id"]
-
-    def act(self, verb: str, body: dict[str, Any]) -> None:
-        """A life-cycle route, as the owner, on the base domain."""
-        self.browser.expect(200, "POST", f"/api/admin/orgs/{self.organisation}/{verb}", json=body)
 
     def connect(self, link: str) -> Phone:
         phone = Phone.from_link(link)
@@ -287,37 +215,10 @@ class Journey:
             self.hang_up()
         except Exception as error:
             left.append(f"phone: {error}")
-        try:
-            left += lifecycle.purge_canary(
-                label=self.label, email=self.email, actor=Actor.system("prove"), reason="proof"
-            )
-        except Exception as error:
-            left.append(f"canary {self.label}: {error}")
-        self.browser.close()
+        left += super().close()
         self.loop.close()
         return left
 
 
 def link_part(link: str, name: str) -> str:
     return parse_qs(urlsplit(link).query)[name][0]
-
-
-def until(
-    look: Callable[[], Found | None],
-    seconds: float,
-    otherwise: str | Callable[[], str] | None,
-) -> Found:
-    """Looks, ever more slowly, until it finds something; raises UnexpectedAnswer after `seconds`.
-
-    With `otherwise` None the time-out returns None instead.
-    """
-    deadline, pause = time.monotonic() + seconds, 0.02
-    while (found := look()) is None:
-        if time.monotonic() > deadline:
-            if otherwise is None:
-                return found  # type: ignore[return-value]
-            text = otherwise() if callable(otherwise) else otherwise
-            raise UnexpectedAnswer(f"{text} within {seconds:g} s")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
-    return found

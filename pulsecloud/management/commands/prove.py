@@ -10,9 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from pulsecloud.proof.record import AlreadyProving, Step, prove
-
-MARKS = {"passed": "✓", "failed": "✗", "not run": "·"}
+from pulsecloud.proof import telling
+from pulsecloud.proof.record import AlreadyRunning, prove
+from pulsecloud.proof.record import as_json as record_json
 
 
 class Command(BaseCommand):
@@ -44,36 +44,14 @@ class Command(BaseCommand):
             self.stdout.write("Proving: a fresh organisation becomes reachable from a phone")
         try:
             record = prove(
-                lambda step: None if as_json else self.show(step), patience=options["patience"]
+                lambda step: None if as_json else telling.step(self, step),
+                patience=options["patience"],
             )
-        except AlreadyProving as error:
+        except AlreadyRunning as error:
             raise CommandError(str(error), returncode=2) from None
         if as_json:
-            document = {
-                "id": str(record.pk),
-                "passed": record.passed,
-                "started_at": record.started_at.isoformat(),
-                "seconds": record.seconds,
-                "steps": record.steps,
-                "blocking": record.blocking,
-            }
-            self.stdout.write(json.dumps(document, indent=2))
-        elif record.passed:
-            self.stdout.write(
-                self.style.SUCCESS(f"Passed in {record.seconds:.1f} s. Record {record.pk}")
-            )
+            self.stdout.write(json.dumps(record_json(record), indent=2))
         else:
-            self.stdout.write(self.style.ERROR(f"Blocked. Record {record.pk}"))
-            for fact in record.blocking:
-                self.stdout.write(f"  - {fact}")
+            telling.outcome(self, record)
         if not record.passed:
             sys.exit(1)
-
-    def show(self, step: Step) -> None:
-        line = f"  {MARKS[step.status]} {step.shows:<52} {step.seconds:>7.2f} s"
-        if step.status == "failed":
-            line = self.style.ERROR(f"{line}\n      {step.error}")
-        elif step.status == "not run":
-            line = f"  {MARKS[step.status]} {step.shows:<52}  not run"
-        self.stdout.write(line)
-        self.stdout.flush()

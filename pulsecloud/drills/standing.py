@@ -1,0 +1,32 @@
+"""What the last drills said, and whether new ones are due. Imports nothing that runs them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from tenants.models import ReadinessKind, ReadinessRecord
+
+# What `manage.py drill` and the metrics' label `kind` call them.
+NAMES: Final = {
+    "lifecycle": ReadinessKind.LIFECYCLE_DRILL,
+    "rbac": ReadinessKind.RBAC_DRILL,
+}
+
+
+def last(name: str) -> ReadinessRecord | None:
+    """The newest record of these drills, passed or not."""
+    return ReadinessRecord.objects.filter(kind=NAMES[name]).order_by("-started_at").first()
+
+
+def due(now: datetime | None = None) -> list[str]:
+    """Names of the drills whose last record is older than settings.DRILLS_EVERY; none when that
+    is 0."""
+    if not settings.DRILLS_EVERY:
+        return []
+    before = (now or timezone.now()) - timedelta(seconds=settings.DRILLS_EVERY)
+    newest = {name: last(name) for name in NAMES}
+    return [name for name, record in newest.items() if not record or record.started_at <= before]

@@ -1,0 +1,71 @@
+"""`manage.py drill`: tries on the live system what life cycle and roles promise."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from pulsecloud.drills.record import drill
+from pulsecloud.drills.standing import NAMES
+from pulsecloud.proof import telling
+from pulsecloud.proof.record import AlreadyRunning, as_json
+from tenants.models import ReadinessRecord
+
+TITLES: Final = {
+    "lifecycle": "Life-cycle drills: suspend, lift, delete, as an owner's programs would",
+    "rbac": "RBAC drills: roles come and go with their organisation",
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes canary organisations through the public doors, tries the life cycle and the roles "
+        "of organisations on them over HTTP, removes them, and records each drill with evidence. "
+        "Exit code 0 when every drill passed, 1 when one failed, 2 when they could not be run."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "which", nargs="?", default="all", choices=[*NAMES, "all"], help="default: all"
+        )
+        parser.add_argument("--json", action="store_true", help="print the records as JSON")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=1.0,
+            metavar="FACTOR",
+            help="scales how long each promise may take (default 1; 3 on a slow machine)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.HOSTED_MODE:
+            raise CommandError(
+                "Hosted mode is off, so no organisation can sign up. Start with "
+                "PULSE_HOSTED_MODE=true (for the servers and for this command).",
+                returncode=2,
+            )
+        names = list(NAMES) if options["which"] == "all" else [options["which"]]
+        try:
+            records = [self._drill(name, **options) for name in names]
+        except AlreadyRunning as error:
+            raise CommandError(str(error), returncode=2) from None
+        passed = all(record.passed for record in records)
+        if options["json"]:
+            found = [{"kind": record.kind, **as_json(record)} for record in records]
+            self.stdout.write(json.dumps({"passed": passed, "records": found}, indent=2))
+        if not passed:
+            sys.exit(1)
+
+    def _drill(self, name: str, **options: Any) -> ReadinessRecord:
+        quiet, patience = options["json"], options["patience"]
+        if quiet:
+            return drill(name, lambda step: None, patience=patience)
+        self.stdout.write(TITLES[name])
+        record = drill(name, lambda step: telling.step(self, step), patience=patience)
+        telling.outcome(self, record)
+        return record

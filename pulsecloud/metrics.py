@@ -23,7 +23,8 @@ import rbac.metrics  # noqa: F401
 import tenants.metrics  # noqa: F401
 from audit import sealing
 from pulsecloud import figures, metric_files
-from tenants.models import ReadinessRecord
+from tenants.models import ReadinessRecord, Rollout
+from tenants.rollout import stages
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class _Gauges:
         try:
             now = figures.read()
             proof = ReadinessRecord.objects.order_by("-started_at").first()
+            rollout = stages.row()
         except DatabaseError:
             logger.warning("metrics: the database gave no gauges", exc_info=True)
             yield _gauge("pulse_hosted_database_up", "1 while the database answers.", 0)
@@ -62,6 +64,7 @@ class _Gauges:
         yield from _families(now)
         yield from _trail(now.trail)
         yield from _proof(proof)
+        yield from _rollout(rollout)
 
 
 def _families(now: figures.Figures) -> Iterator[Metric]:
@@ -140,6 +143,19 @@ def _proof(record: ReadinessRecord | None) -> Iterator[Metric]:
         "pulse_hosted_proof_age_seconds",
         "Seconds since the last proof began.",
         (timezone.now() - record.started_at).total_seconds(),
+    )
+
+
+def _rollout(rollout: Rollout) -> Iterator[Metric]:
+    yield _gauge(
+        "pulse_hosted_rollout_stage",
+        "0 dev, 1 private beta, 2 public beta, 3 general availability.",
+        stages.number(rollout.stage),
+    )
+    yield _gauge(
+        "pulse_hosted_signups_stopped",
+        "1 while staff have stopped sign-ups.",
+        float(rollout.signups_stopped_at is not None),
     )
 
 

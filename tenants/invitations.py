@@ -1,7 +1,13 @@
-"""Invitations: seats in the beta (requirements A10). Only the SHA-256 of a token is stored."""
+"""Invitations: seats in the beta (requirements A10). Only the SHA-256 of a token is stored.
+
+For whoever has the link, for one address, or for the mailboxes of one mail domain. The last two
+say who may come, and that they are who they say is proved by their mailbox before anything is set
+up for them.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,12 +20,14 @@ from audit import trail
 from audit.actors import Actor
 from tenants import addresses, mail, mailboxes
 from tenants.links import digest
-from tenants.models import Invitation, Rollout, Stage, User
+from tenants.models import Invitation, User
+from tenants.rollout import signups, stages
 
 # What a token is shows in its first letters, so that the sign-up limit need not ask the database
 # about every text that somebody sends.
 PREFIX = "inv_"
 CANARY_PREFIX = "canary_"
+_DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 
 
 class InvitationRefused(Exception):
@@ -48,14 +56,17 @@ def invite(
     actor: Actor,
     reason: str = "",
     email: str = "",
+    domain: str = "",
     canary: bool = False,
     note: str = "",
     seats: int = 1,
     days: int = 14,
     send: bool = False,
+    batch: str = "",
     created_by: User | None = None,
 ) -> Invited:
-    """Makes an invitation for `seats` sign-ups within `days`; bound to `email` when given.
+    """Makes an invitation for `seats` sign-ups within `days`; bound to `email`, or to the mailboxes
+    of `domain`, when given. A domain's subdomains are others. `batch` names what it came with.
 
     With `send` the link is mailed to `email` and shown to nobody, so that whoever redeems it by
     POST has proved the mailbox. A canary's invitation counts as mailed: it is minted on the
@@ -65,6 +76,9 @@ def invite(
     email = email.strip()
     if not email.isascii():
         raise InvalidInvitation(mailboxes.NOT_ASCII)
+    domain = clean_domain(domain) if domain.strip() else ""
+    if email and domain:
+        raise InvalidInvitation("An invitation is for an address or for a domain, not for both.")
     if (canary or send) and not email:
         raise InvalidInvitation("An invitation that proves a mailbox needs an address.")
     if (canary or send) and seats != 1:
@@ -79,6 +93,8 @@ def invite(
         invitation = Invitation.objects.create(
             token_hash=digest(token),
             email=email,
+            domain=domain,
+            batch=batch,
             canary=canary,
             note=note[:200],
             seats=seats,
@@ -99,7 +115,15 @@ def invite(
             actor=actor,
             subject=str(invitation.pk),
             reason=reason,
-            after={"email": email, "canary": canary, "seats": seats, "days": days, "sent": send},
+            after={
+                "email": email,
+                "domain": domain,
+                "batch": batch,
+                "canary": canary,
+                "seats": seats,
+                "days": days,
+                "sent": send,
+            },
         )
     return invited
 
@@ -121,11 +145,26 @@ def revoke(*, invitation: Invitation, actor: Actor, reason: str = "") -> bool:
     return bool(revoked)
 
 
+def revoke_batch(*, batch: str, actor: Actor, reason: str = "") -> int:
+    """Ends what can still be used of an upload; says how many that were. All or none."""
+    with transaction.atomic():
+        living = Invitation.objects.filter(is_open(), batch=batch).exclude(batch="").order_by("pk")
+        return sum(revoke(invitation=each, actor=actor, reason=reason) for each in living)
+
+
+def clean_domain(text: str) -> str:
+    """A mail domain as it is stored: lower case, without the @. Raises InvalidInvitation."""
+    domain = text.strip().removeprefix("@").lower()
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidInvitation("Give a mail domain such as example.com.")
+    return domain
+
+
 def find(token: str) -> Invitation | None:
     """An invitation that would let somebody in now; changes nothing."""
     if not token.startswith((PREFIX, CANARY_PREFIX)) or len(token) > 100:
         return None
-    return Invitation.objects.filter(_open(), token_hash=digest(token)).first()
+    return Invitation.objects.filter(is_open(), token_hash=digest(token)).first()
 
 
 def redeem(*, token: str, email: str) -> Invitation:
@@ -136,9 +175,9 @@ def redeem(*, token: str, email: str) -> Invitation:
     """
     if not token.startswith((PREFIX, CANARY_PREFIX)) or len(token) > 100:
         raise InvitationRefused
-    taken = Invitation.objects.filter(
-        _open(), Q(email="") | Q(email__iexact=email), token_hash=digest(token)
-    ).update(used=F("used") + 1)
+    taken = Invitation.objects.filter(is_open(), _is_for(email), token_hash=digest(token)).update(
+        used=F("used") + 1
+    )
     if taken != 1:
         raise InvitationRefused
     return Invitation.objects.get(token_hash=digest(token))
@@ -163,13 +202,17 @@ def exempt_from_limits(token: str) -> bool:
 
 
 def needed() -> bool:
-    """Whether the rollout stage lets nobody in without an invitation.
-
-    Without a stored stage it is the private beta.
-    """
-    stored = Rollout.objects.filter(pk=1).values_list("stage", flat=True).first()
-    return (stored or Stage.PRIVATE_BETA) in (Stage.DEV, Stage.PRIVATE_BETA)
+    """Whether the rollout stage lets nobody in without an invitation."""
+    return stages.current() in signups.INVITE_ONLY
 
 
-def _open() -> Q:
+def is_open() -> Q:
+    """Rows that would let somebody in now."""
     return Q(revoked_at=None, expires_at__gt=timezone.now(), used__lt=F("seats"))
+
+
+def _is_for(email: str) -> Q:
+    """Bound to nobody, to this mailbox, or to its domain."""
+    _, _, domain = mailboxes.key(email).rpartition("@")
+    bound = Q(email="", domain="") | (Q(email__iexact=email) & ~Q(email=""))
+    return bound | Q(email="", domain=domain) if domain else bound

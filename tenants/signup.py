@@ -41,6 +41,7 @@ from tenants.models import (
     State,
     User,
 )
+from tenants.rollout import signups
 from tenants.states import TransitionRefused, locked, move
 
 log = structlog.get_logger(__name__)
@@ -70,9 +71,12 @@ _NOTHING = Outcome(Effect.NOTHING)
 def sign_up(request: signup_rules.Request, *, address: str = "") -> Outcome:
     """Does what a sign-up deserves. Call it outside a transaction.
 
-    Raises addresses.PublicUrlMissing, with nothing done.
+    Raises signups.SignupsClosed and addresses.PublicUrlMissing, with nothing done. Both say the
+    same to everybody at that moment.
     """
     exempt = invitations.exempt_from_limits(request.invitation)
+    if not exempt and (closed := signups.refusal()):
+        raise closed
     if not exempt and not entry.mail_allowed(request.email):
         return _NOTHING
     addresses.base()
@@ -95,6 +99,8 @@ def sign_up(request: signup_rules.Request, *, address: str = "") -> Outcome:
             address=address,
         )
         if seat is not None and invitations.proves_mailbox(seat, request.email):
+            if not organisation.canary:
+                signups.admit(invited=True)
             return Outcome(Effect.PROVED, organisation, prove_mailbox(organisation))
         _mail_proof(organisation)
         return Outcome(Effect.PROOF_MAILED)
@@ -177,12 +183,19 @@ def prove_mailbox(organisation: Organisation, *, actor: Actor | None = None) -> 
 
 
 def prove_by_link(token: str) -> User:
-    """The same by the link in the mail, which is used up by it. Raises links.LinkRefused."""
+    """The same by the link in the mail, which is used up by it.
+
+    Raises links.LinkRefused, and signups.SignupsClosed, after which the link is as good as before.
+    """
     try:
         with transaction.atomic():
             link = links.consume(token, LinkPurpose.VERIFY_MAILBOX)
             if link.organisation is None:
                 raise links.LinkRefused
+            if not link.organisation.canary:
+                # The mailbox first, as a sign-up does: two orders of locks would wait in a ring.
+                entry.lock_mailbox(link.organisation.owner_email)
+                signups.admit(invited=link.organisation.invitation_id is not None)
             return prove_mailbox(link.organisation)
     except TransitionRefused:
         raise links.LinkRefused from None

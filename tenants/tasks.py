@@ -16,6 +16,7 @@ from procrastinate.retry import BaseRetryStrategy
 
 from tenants import limits, links, mail, provisioning, purging, signup
 from tenants.accounts import sessions
+from tenants.rollout import stages
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ def deliver(context: JobContext, /, **arguments: int) -> None:
 def sweep(timestamp: int) -> None:
     """Every 5 s: takes up again what killed workers left behind."""
     revived = _revive_jobs()
+    stages.observe_hosted_mode()
     provisioned, purged = provisioning.sweep(), 0
     if settings.HOSTED_MODE:
         purged = purging.sweep()

@@ -1,0 +1,93 @@
+"""Staff vouches, for a time, for what the software cannot see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit import trail
+from audit.actors import Actor
+from tenants.models import Attestation, User
+from tenants.rollout.conditions import BY_NAME, Rule
+from tenants.rollout.stages import RolloutRefused
+
+
+def attest(
+    *,
+    condition: str,
+    actor: Actor,
+    reason: str,
+    days: int | None = None,
+    by: User | None = None,
+) -> Attestation:
+    """Vouches for a condition for `days`, at most and by default as long as its rule allows.
+
+    Raises RolloutRefused `unknown_condition`, `not_attestable`, `reason_needed`, `invalid_days`.
+    """
+    rule = attestable(condition)
+    if not reason.strip():
+        raise RolloutRefused("reason_needed", "Say what was seen, where and by whom.")
+    most = longest(rule)
+    if days is not None and not 1 <= days <= most:
+        raise RolloutRefused(
+            "invalid_days", f"{rule.name} can be vouched for, for 1 to {most} days."
+        )
+    with transaction.atomic():
+        made = Attestation.objects.create(
+            condition=rule.name,
+            by=by,
+            reason=reason,
+            expires_at=timezone.now() + timedelta(days=days or most),
+        )
+        trail.record(
+            action="rollout_attested",
+            actor=actor,
+            subject=rule.name,
+            reason=reason,
+            after={"expires_at": made.expires_at, "days": days or most},
+        )
+    return made
+
+
+def withdraw(*, condition: str, actor: Actor, reason: str = "") -> int:
+    """Ends every living attestation of a condition; says how many.
+
+    Raises RolloutRefused `unknown_condition`, `not_attested`.
+    """
+    rule = attestable(condition)
+    with transaction.atomic():
+        now = timezone.now()
+        living = Attestation.objects.filter(
+            condition=rule.name, withdrawn_at=None, expires_at__gt=now
+        )
+        ended = living.update(withdrawn_at=now)
+        if not ended:
+            raise RolloutRefused("not_attested", f"Nobody vouches for {rule.name}.")
+        trail.record(
+            action="rollout_attestation_withdrawn",
+            actor=actor,
+            subject=rule.name,
+            reason=reason,
+            before={"count": ended},
+        )
+    return ended
+
+
+def attestable(condition: str) -> Rule:
+    """The rule of a condition that staff may vouch for. Raises RolloutRefused."""
+    rule = BY_NAME.get(condition)
+    if rule is None:
+        names = ", ".join(BY_NAME)
+        raise RolloutRefused("unknown_condition", f"There are these conditions: {names}.")
+    if rule.good_for is None:
+        raise RolloutRefused(
+            "not_attestable", f"Nobody can vouch for {rule.name}: the software looks itself."
+        )
+    return rule
+
+
+def longest(rule: Rule) -> int:
+    """Days."""
+    return rule.good_for.days if rule.good_for else 0

@@ -9,7 +9,7 @@ organisation's UUID, which the tombstone keeps as well, and no data of a person.
 
 from __future__ import annotations
 
-from relay import registration
+from relay import registration, status
 from relay.models import Registration
 from relay.server.models import BlockedInstance
 from tenants.effects import Effect
@@ -19,6 +19,8 @@ from tenants.notify import RELAY, RUNTIME, notify
 
 class RelayEffect(Effect):
     """Blocks while an organisation is not active. Suspension never unpairs phones."""
+
+    name = "relay"
 
     def suspended(self, organisation: Organisation) -> None:
         _block(organisation)
@@ -37,6 +39,11 @@ class RelayEffect(Effect):
     def purge(self, organisation: Organisation) -> None:
         _block(organisation)
         registration.forget(organisation)
+
+    def counts(self, organisation: Organisation) -> dict[str, int]:
+        """Sockets that would close: its instance's, and its phones' that are open through it."""
+        seen = status.seen(organisation)
+        return {"sockets": int(seen["connected"]) + int(seen["active_channels"])}
 
 
 def _block(organisation: Organisation) -> None:

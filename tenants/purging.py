@@ -1,101 +1,33 @@
-"""Takes an organisation away for good, leaving a tombstone: its label and schema name never return.
+"""Takes an organisation away at once that needs no retention: a canary, or one that never came to be.
 
-Two transactions. The first moves it to `purging`: from then on nothing lets anybody in. The second
-removes everything and makes the tombstone. Killed between them, the worker's sweep goes on with
-the second, which does the same however often it runs.
+The work is `tenants.deletion.reaper`'s; this only begins it and waits for it. Killed in between, the
+worker's sweep goes on with the rest.
 """
 
 from __future__ import annotations
 
-from django.db import transaction
-from django.utils import timezone
+import time
+from typing import Final
 
-from audit import trail
 from audit.actors import Actor
-from tenants import invitations, jobs, metrics, states
-from tenants.accounts import entry, sessions
-from tenants.effects import effects
-from tenants.models import (
-    Domain,
-    Invitation,
-    Link,
-    MemberInvitation,
-    Membership,
-    Organisation,
-    OutboxMail,
-    SsoIdentity,
-    SsoProvider,
-    State,
-    StepRecord,
-    User,
-)
+from tenants import invitations
+from tenants.deletion import reaper
+from tenants.models import Invitation, Organisation, State
 from tenants.residue import residue
+from tenants.states import TransitionRefused
+
+# How long to wait for another process that is at it; it takes well below a second.
+OTHERS_SECONDS: Final = 30.0
 
 
 def purge(*, organisation: Organisation, actor: Actor, reason: str = "") -> Organisation:
-    """Removes a canary now, resuming where an earlier purge was cut off.
+    """Removes a canary, or what provisioning left, now; goes on where an earlier purge was cut off.
 
-    Raises states.TransitionRefused: `retention_required` for any other organisation, and
-    `already_deleted`.
+    Raises states.TransitionRefused: `retention_required` for a customer's organisation, and
+    `already_deleted`. Raises reaper.ReapFailed when something failed; the sweep tries again.
     """
-    with transaction.atomic():
-        organisation = states.locked(organisation)
-        if organisation.state in (State.DELETED, State.EXPIRED):
-            raise states.TransitionRefused("already_deleted", "There is nothing to purge.")
-        if organisation.state != State.PURGING:
-            if not organisation.canary:
-                raise states.TransitionRefused(
-                    "retention_required", "Only canaries are purged without retention."
-                )
-            before = organisation.state
-            states.move(organisation, State.PURGING)
-            organisation.save()
-            for effect in effects():
-                effect.pending_deletion(organisation)
-            trail.record(
-                action="org_purge_started",
-                actor=actor,
-                organisation=organisation.pk,
-                subject=organisation.label,
-                reason=reason,
-                before={"state": before},
-                after={"state": organisation.state},
-            )
-            transaction.on_commit(lambda: metrics.transitioned(before, State.PURGING))
-    return finish(organisation=organisation, actor=actor, reason=reason)
-
-
-def finish(*, organisation: Organisation, actor: Actor, reason: str = "") -> Organisation:
-    """The second half of a purge; does nothing unless the organisation is being purged."""
-    with transaction.atomic():
-        organisation = states.locked(organisation)
-        if organisation.state != State.PURGING:
-            return organisation
-        for effect in effects():
-            effect.purge(organisation)
-        people = _only_here(organisation)
-        sessions.end(users=[user.pk for user in people], hosts=[organisation.instance_host])
-        for model in (Link, Membership, MemberInvitation, SsoIdentity, SsoProvider, StepRecord):
-            model._default_manager.filter(organisation=organisation).delete()
-        Domain.objects.filter(tenant=organisation).delete()
-        jobs.forget(organisation=str(organisation.pk))
-        if organisation.canary:
-            OutboxMail.objects.filter(recipient__iexact=organisation.owner_email).delete()
-            Invitation.objects.filter(organisations=organisation, canary=True).delete()
-        removed = [str(user.pk) for user in people]
-        for user in people:
-            user.delete()
-        states.move(organisation, State.DELETED)
-        _make_tombstone(organisation)
-        trail.record(
-            action="org_purged",
-            actor=actor,
-            organisation=organisation.pk,
-            subject=organisation.label,
-            reason=reason,
-            after={"people_removed": removed},
-        )
-    return organisation
+    begun = reaper.begin_now(organisation, actor=actor, reason=reason)
+    return _finish(begun, actor, reason)
 
 
 def purge_canary(*, label: str, email: str, actor: Actor, reason: str = "") -> list[str]:
@@ -114,36 +46,18 @@ def purge_canary(*, label: str, email: str, actor: Actor, reason: str = "") -> l
     return left
 
 
-def sweep() -> int:
-    """Finishes purges that were cut off; returns how many."""
-    finished = 0
-    for organisation in Organisation.objects.filter(state=State.PURGING):
-        finish(organisation=organisation, actor=Actor.system("sweep"), reason="resumed")
-        finished += 1
-    return finished
-
-
-def _only_here(organisation: Organisation) -> list[User]:
-    """People who exist for this canary alone. Other organisations' people are never removed."""
-    if not organisation.canary:
-        return []
-    members = User.objects.select_for_update().filter(memberships__organisation=organisation)
-    return [
-        user
-        for user in members
-        if entry.made_by_sign_up(user)
-        and not user.memberships.exclude(organisation=organisation).exists()
-    ]
-
-
-def _make_tombstone(organisation: Organisation) -> None:
-    """What stays: id, label, schema name, host, that it was a canary, and the dates."""
-    organisation.display_name = "(deleted)"
-    organisation.owner_email = ""
-    organisation.suspended_at = None
-    organisation.suspended_by = ""
-    organisation.suspend_reason = ""
-    organisation.failure = ""
-    organisation.invitation = None
-    organisation.deleted_at = timezone.now()
-    organisation.save()
+def _finish(organisation: Organisation, actor: Actor, reason: str) -> Organisation:
+    """Deletes it, or waits until another process has."""
+    deadline = time.monotonic() + OTHERS_SECONDS
+    while organisation.state != State.DELETED:
+        try:
+            reaper.reap(organisation=organisation, actor=actor, reason=reason)
+        except reaper.Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        except TransitionRefused as refused:
+            if refused.code != "already_deleted":
+                raise
+        organisation.refresh_from_db()
+    return organisation

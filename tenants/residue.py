@@ -22,6 +22,7 @@ _EXEMPT: Final = {
     "tenants_organisation": "the tombstone itself, looked at below",
     "tenants_readinessrecord": "a proof names the canary that it made and removed",
     "audit_event": "the trail outlives what it is about",
+    "tenants_deletionreceipt": "is what a customer can be shown; holds nothing about a person",
     "relay_server_blockedinstance": "keeps a tombstone's instance id out of service for ever",
 }
 
@@ -66,7 +67,7 @@ def _needles(organisation: Organisation) -> list[str]:
         # relay-protocol section 6.4; the relay's rooms cannot be asked from here.
         "relay_" + hashlib.sha256(f"hosted:{host}".encode()).hexdigest()[:16],
     ]
-    purged = Event.objects.filter(action="org_purged", organisation=organisation.pk)
+    purged = Event.objects.filter(action="org_people_removed", organisation=organisation.pk)
     for after in purged.values_list("after", flat=True):
         needles += (after or {}).get("people_removed", [])
     return needles

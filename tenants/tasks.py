@@ -14,9 +14,9 @@ from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
-from tenants import limits, links, mail, provisioning, purging, signup
+from tenants import limits, links, mail, provisioning, signup
 from tenants.accounts import sessions
-from tenants.rollout import stages
+from tenants.deletion import reaper, reaping
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +60,20 @@ def deliver(context: JobContext, /, **arguments: int) -> None:
 def sweep(timestamp: int) -> None:
     """Every 5 s: takes up again what killed workers left behind."""
     revived = _revive_jobs()
-    stages.observe_hosted_mode()
     provisioned, purged = provisioning.sweep(), 0
     if settings.HOSTED_MODE:
-        purged = purging.sweep()
+        purged = len(reaper.resume())
     if revived or provisioned or purged:
         log.warning("swept", jobs=revived, provisioning=provisioned, purging=purged)
     # Without this the queue's tables would be full of sweeps.
     _sql("DELETE FROM procrastinate_jobs WHERE task_name = %s AND status = 'succeeded'", sweep.name)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(name="tenants.tasks.reap", queueing_lock="reap")
+def reap(timestamp: int) -> None:
+    """Every 5 min, in hosted mode only: reminds owners, then deletes what is due."""
+    reaping.once()
 
 
 @app.periodic(cron="*/5 * * * *")

@@ -157,6 +157,7 @@ JOBS = {
     "tenants.tasks.deliver": "delivers mail that was posted before",
     "tenants.tasks.sweep": "revives jobs; takes up provisioning and purging",
     "tenants.tasks.tidy": "deletes what is out of date",
+    "tenants.tasks.reap": "reminds owners in time, and deletes what is due",
     "billing.tasks.forget_retired_keys": "is about no organisation",
     "rbac.tasks.forget_tokens": "deletes ended tokens",
     "rbac.tasks.forget_changes": "deletes old rows of the change log",

@@ -16,6 +16,7 @@ from audit.actors import Actor
 from audit.models import Event
 from billing.models import BillingState
 from tenants import invitations, lifecycle, links, purging, schemas
+from tenants.deletion import reaper
 from tenants.models import (
     Invitation,
     LinkPurpose,
@@ -97,7 +98,7 @@ def test_works_from_every_state(state: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("state", [State.ACTIVE, State.SUSPENDED, State.FAILED])
+@pytest.mark.parametrize("state", [State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION])
 def test_a_customer_needs_retention(state: str) -> None:
     organisation = make_organisation(state)
     before = rows_about(organisation)
@@ -107,6 +108,14 @@ def test_a_customer_needs_retention(state: str) -> None:
     organisation.refresh_from_db()
     assert organisation.state == state
     assert rows_about(organisation) == before
+
+
+@pytest.mark.django_db
+def test_what_never_came_to_be_needs_none() -> None:
+    """A customer's that provisioning gave up: there is no data to keep."""
+    organisation = make_organisation(State.FAILED)
+    assert purge(organisation).state == State.DELETED
+    assert residue(organisation.pk) == []
 
 
 @pytest.mark.django_db
@@ -232,7 +241,7 @@ def test_killed_between_its_halves_the_sweep_finishes(live_db: None) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            purging.finish = lambda **_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore
+            purging._finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore
             purge(organisation)
         finally:
             os._exit(1)
@@ -243,7 +252,7 @@ def test_killed_between_its_halves_the_sweep_finishes(live_db: None) -> None:
     with pytest.raises(TransitionRefused):
         lifecycle.suspend(organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR)
 
-    assert purging.sweep() >= 1
+    assert reaper.resume()
     organisation.refresh_from_db()
     assert organisation.state == State.DELETED
     assert residue(organisation.pk) == []

@@ -1,0 +1,120 @@
+"""`manage.py reaper`: deletes organisations whose retention is over, or shows what that would take."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from audit.actors import Actor
+from tenants.deletion import blast, notices, reaper, reaping
+from tenants.models import Organisation, Removal, State
+from tenants.states import TransitionRefused
+
+ACTOR = Actor.system("manage.py reaper")
+
+
+class Command(BaseCommand):
+    help = (
+        "One round of the reaper: posts the notices that are due and deletes the organisations whose "
+        "retention is over, each with a final encrypted copy and a signed receipt. The worker does "
+        "this every 5 minutes. Exit codes: 0 done or nothing to do, 1 a deletion failed (it is tried "
+        "again later), 2 refused."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "label", nargs="?", help="only this organisation; its retention must be over"
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="change nothing: show what would go (rows, bytes, sockets, tokens, people); with a "
+            "label also of one whose retention is not over",
+        )
+        parser.add_argument("--reason", default="", help="for the audit trail")
+        parser.add_argument("--json", action="store_true", help="print a JSON array")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["dry_run"]:
+            found = self._dry_run(options["label"])
+        elif not settings.HOSTED_MODE:
+            raise CommandError("Hosted mode is off: nothing is deleted then.", returncode=2)
+        elif options["label"]:
+            found = [self._one(options["label"], options["reason"])]
+        else:
+            if settings.REAPER == "off":
+                raise CommandError("PULSECLOUD_REAPER is off: nothing is deleted.", returncode=2)
+            found = reaping.once(actor=ACTOR)
+        if options["json"]:
+            self.stdout.write(json.dumps([each.as_json() for each in found], indent=2))
+        elif not found:
+            self.stdout.write("Nothing is due.")
+        else:
+            for each in found:
+                self._show(each)
+        if any(each.action == reaper.FAILED for each in found):
+            sys.exit(1)
+
+    def _dry_run(self, label: str | None) -> list[reaper.Reaped]:
+        if not label:
+            return [reaper.dry_run(removal) for removal in reaper.due()]
+        organisation = self._organisation(label)
+        removal = Removal.objects.filter(organisation=organisation).first()
+        if removal is not None and organisation.state == State.PENDING_DELETION:
+            removal.organisation = organisation
+            return [reaper.dry_run(removal)]
+        if organisation.state in (State.PURGING, State.DELETED):
+            raise CommandError(f"{label} is {organisation.state}: too late to look.", returncode=2)
+        # Nobody has asked for its deletion; what it would take can be known all the same.
+        now = timezone.now()
+        return [
+            reaper.Reaped(
+                organisation=str(organisation.pk), label=label, requested_at=now,
+                retention_days=None, due_at=now, action=reaper.DRY_RUN,
+                blast=blast.blast_radius(organisation).as_json(),
+            )
+        ]  # fmt: skip
+
+    def _one(self, label: str, reason: str) -> reaper.Reaped:
+        organisation = self._organisation(label)
+        notices.send_due()
+        try:
+            return reaper.reap(organisation=organisation, actor=ACTOR, reason=reason)
+        except (TransitionRefused, reaper.Busy) as refused:
+            raise CommandError(str(refused), returncode=2) from None
+        except reaper.ReapFailed as failed:
+            raise CommandError(
+                f"{failed}\nWhat was done stays done; the worker goes on with it later.",
+                returncode=1,
+            ) from None
+
+    def _organisation(self, label: str) -> Organisation:
+        found = Organisation.objects.filter(label=label).exclude(state=State.EXPIRED).first()
+        if found is None:
+            raise CommandError(f"There is no organisation {label!r}.", returncode=2)
+        return found
+
+    def _show(self, each: reaper.Reaped) -> None:
+        words = {
+            reaper.DELETED: "deleted",
+            reaper.DRY_RUN: "would be deleted",
+            reaper.FAILED: "FAILED",
+        }
+        self.stdout.write(f"{each.label}: {words[each.action]}")
+        if each.error:
+            self.stdout.write(f"  {each.error}")
+        if each.retention_days is not None:
+            self.stdout.write(
+                f"  asked for {each.requested_at:%Y-%m-%d %H:%M}, kept {each.retention_days} days, "
+                f"due {each.due_at:%Y-%m-%d %H:%M} UTC"
+            )
+        for line in blast.in_words(each.blast):
+            self.stdout.write(f"  {line}")
+        if each.receipt:
+            self.stdout.write(f"  receipt {each.receipt} (manage.py deletion_receipt {each.label})")

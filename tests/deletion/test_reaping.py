@@ -1,0 +1,258 @@
+"""The reaper deletes what is due, all of it, in the order of the effects, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as live_settings
+from django.utils import timezone
+
+from audit.models import Event
+from billing.models import RefreshToken
+from relay import effects as relay_effects
+from tenants import lifecycle, metrics, schemas
+from tenants.deletion import reaper, reaping
+from tenants.effects import effects
+from tenants.models import (
+    Backup,
+    DeletionReceipt,
+    Membership,
+    Removal,
+    Session,
+    SsoIdentity,
+    SsoProvider,
+    State,
+    SuspendedBy,
+    User,
+)
+from tenants.residue import residue
+from tenants.states import TransitionRefused
+from tests.deletion.aging import ACTOR, asked, overdue, pass_time, reap, state_of
+from tests.factories import add_member, make_organisation, make_token, make_user, owner_of, sign_in
+from tests.provisioning.looking import rows_about
+
+pytestmark = pytest.mark.django_db
+
+
+def counted(result: str) -> float:
+    found = metrics.registry.get_sample_value("pulse_hosted_reaped_total", {"result": result})
+    return found or 0.0
+
+
+@pytest.mark.covers("H21", "F75")
+def test_leaves_a_tombstone_the_copies_and_the_receipt(
+    client: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    organisation, bystander = overdue(display_name="Acme"), make_organisation()
+    owner = owner_of(organisation)
+    sign_in(client, owner, organisation)
+    RefreshToken.objects.create(organisation=organisation, token_hash="x")
+    of_bystander, before = rows_about(bystander), counted("deleted")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        reaped = reap(organisation)
+
+    assert (reaped.action, reaped.label) == ("deleted", organisation.label)
+    assert state_of(organisation) == State.DELETED
+    assert not schemas.schema_exists(organisation.schema_name)
+    assert (organisation.display_name, organisation.owner_email) == ("(deleted)", "")
+    assert organisation.deleted_at is not None
+    assert rows_about(organisation).keys() == {
+        "relay_server_blockedinstance",
+        "tenants_deletionreceipt",
+        "tenants_backup",
+        "tenants_outboxmail",
+    }
+    assert User.objects.filter(pk=owner.pk).exists(), "an account is its person's"
+    assert not Session.objects.filter(host=organisation.instance_host).exists()
+    assert rows_about(bystander) == of_bystander
+    assert counted("deleted") == before + 1
+    assert Event.objects.get(action="org_reaped", organisation=organisation.pk).actor_id == "test"
+
+
+@pytest.mark.covers("H21")
+def test_in_the_order_of_the_list() -> None:
+    """Runtime and relay, devices and tokens, entitlement, caches, people, tables: the doors first."""
+    organisation = overdue()
+    reap(organisation)
+    receipt = DeletionReceipt.objects.get(organisation=organisation)
+    order = ["relay", "tokens", "entitlement", "caches", "people", "schema"]
+    assert receipt.document["steps"] == order == [effect.name for effect in effects()]
+    assert len(live_settings.LIFECYCLE_EFFECTS) == len(order)
+
+
+def test_only_what_is_due() -> None:
+    early, cancelled = asked(), asked()
+    active, suspended = make_organisation(), make_organisation(State.SUSPENDED)
+    lifecycle.restore(organisation=cancelled, by=SuspendedBy.OWNER, actor=ACTOR)
+    due = overdue()
+    assert [each.label for each in reaping.once()] == [due.label]
+    assert [state_of(each) for each in (early, cancelled, active, suspended)] == [
+        State.PENDING_DELETION,
+        State.ACTIVE,
+        State.ACTIVE,
+        State.SUSPENDED,
+    ]
+    for organisation, code in (
+        (early, "retention_required"),
+        (cancelled, "not_pending_deletion"),
+        (active, "not_pending_deletion"),
+        (due, "already_deleted"),
+    ):
+        with pytest.raises(TransitionRefused) as refused:
+            reap(organisation)
+        assert refused.value.code == code
+
+
+@pytest.mark.covers("F65")
+def test_due_is_due_at_the_very_moment() -> None:
+    """Equality counts as over (hosted-contract section 6), and then nobody can have it back."""
+    organisation = overdue()
+    removal = Removal.objects.get(organisation=organisation)
+    assert reaper.due(removal.due_at).filter(pk=removal.pk).exists()
+    assert not reaper.due(removal.due_at - timedelta(microseconds=1)).exists()
+    with pytest.raises(TransitionRefused) as refused:
+        lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
+    assert refused.value.code == "retention_over"
+
+
+def test_what_was_suspended_goes_too_and_leaves_no_reason_behind() -> None:
+    organisation = make_organisation()
+    lifecycle.suspend(
+        organisation=organisation, by=SuspendedBy.BILLING, actor=ACTOR, reason="Jo did not pay"
+    )
+    lifecycle.soft_delete(
+        organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR, retention_days=1
+    )
+    pass_time(organisation, days=1, minutes=1)
+    reap(organisation)
+    organisation.refresh_from_db()
+    assert (organisation.suspended_by, organisation.suspend_reason) == ("", "")
+    assert organisation.suspended_at is None
+
+
+def test_people_who_came_by_single_sign_on_only_go_with_it() -> None:
+    organisation, other = asked(days=1), make_organisation()
+    provider = SsoProvider.objects.create(
+        organisation=organisation, slug="idp", name="IdP", issuer="https://id.example.test"
+    )
+
+    def comes_by_sso() -> User:
+        user = User.objects.create_user(None)
+        user.set_unusable_password()
+        user.save()
+        Membership.objects.create(organisation=organisation, user=user)
+        SsoIdentity.objects.create(
+            organisation=organisation, provider=provider, issuer=provider.issuer,
+            subject=str(user.pk), user=user,
+        )  # fmt: skip
+        return user
+
+    nobody, elsewhere = comes_by_sso(), comes_by_sso()
+    Membership.objects.create(organisation=other, user=elsewhere)
+    with_mailbox = make_user()
+    Membership.objects.create(organisation=organisation, user=with_mailbox)
+    pass_time(organisation, days=1, minutes=1)
+    reaped = reap(organisation)
+    assert reaped.blast["accounts"] == 1
+    assert not User.objects.filter(pk=nobody.pk).exists()
+    assert User.objects.filter(pk__in=[elsewhere.pk, with_mailbox.pk]).count() == 2
+    assert residue(organisation.pk) == ["tenants_backup: 1 row", "tenants_outboxmail: 2 rows"]
+
+
+@pytest.mark.covers("F64")
+def test_one_that_fails_holds_up_nobody_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sick, well = overdue(), overdue()
+    blocked = relay_effects.RelayEffect.purge
+
+    def purge(self: Any, organisation: Any) -> None:
+        if organisation.pk == sick.pk:
+            raise RuntimeError("the relay's\ndatabase is away")
+        blocked(self, organisation)
+
+    monkeypatch.setattr(relay_effects.RelayEffect, "purge", purge)
+    before = counted("failed")
+    assert sorted(each.action for each in reaping.once()) == ["deleted", "failed"]
+    assert (state_of(sick), state_of(well)) == (State.PURGING, State.DELETED)
+    assert counted("failed") == before + 1
+    removal = Removal.objects.get(organisation=sick)
+    assert removal.error == "RuntimeError: the relay's database is away"
+    assert removal.claimed_at is None
+    pause = (removal.next_try_at or timezone.now()) - timezone.now()
+    assert 290 < pause.total_seconds() <= 300
+    event = Event.objects.get(action="org_reaping_failed", organisation=sick.pk)
+    assert not event.success
+
+    assert reaping.once() == [] and reaper.resume() == [], "it waits for its time"
+    monkeypatch.undo()
+    pass_time(sick, minutes=6)
+    assert [each.action for each in reaper.resume()] == ["deleted"]
+    assert state_of(sick) == State.DELETED
+
+
+def test_pauses_grow_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation = overdue()
+
+    def purge(self: Any, organisation: Any) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(relay_effects.RelayEffect, "purge", purge)
+    pauses = []
+    for _ in range(9):
+        with pytest.raises(reaper.ReapFailed):
+            reap(organisation)
+        removal = Removal.objects.get(organisation=organisation)
+        assert removal.next_try_at is not None
+        pauses.append(round((removal.next_try_at - timezone.now()).total_seconds() / 60))
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 360, 360]
+
+
+def test_with_hosted_mode_off_nothing_is_deleted(settings: Any) -> None:
+    organisation = overdue()
+    settings.HOSTED_MODE = False
+    assert reaping.once() == []
+    assert state_of(organisation) == State.PENDING_DELETION
+
+
+def test_dry_run_touches_nothing(settings: Any) -> None:
+    settings.REAPER = "dry-run"
+    organisation = overdue()
+    make_rows = rows_about(organisation)
+    before = counted("dry_run")
+    (shown,) = reaping.once()
+    assert (shown.action, shown.label) == ("dry_run", organisation.label)
+    assert shown.blast["rows"] > 0 and shown.blast["people"] == 1
+    assert rows_about(organisation) == make_rows
+    assert Backup.objects.filter(organisation=organisation).count() == 0
+    assert counted("dry_run") == before + 1
+    assert state_of(organisation) == State.PENDING_DELETION
+
+
+def test_the_blast_radius_counts_what_there_is() -> None:
+    from relay.models import RelayStatus
+    from tenants.deletion.blast import blast_radius
+
+    organisation, other = make_organisation(), make_organisation()
+    empty = blast_radius(organisation)
+    for each in (organisation, other, other):
+        make_token(each, "settings:read")
+        make_token(each, "relay:mobile:access")
+    add_member(organisation)
+    now = timezone.now()
+    RelayStatus.objects.update_or_create(
+        organisation=organisation,
+        defaults={"connected": True, "connected_at": now, "active_channels": 3, "seen_at": now},
+    )
+    full = blast_radius(organisation)
+    assert (full.sockets, full.people, full.tokens + full.phones) == (4, 2, 2)
+    assert (empty.sockets, empty.people, empty.tokens, empty.phones) == (0, 1, 0, 0)
+    assert full.bytes > 0 and full.rows == sum(full.tables.values())
+    assert full.tables["rbac_apitoken"] == 2
+    assert full.tables["tenants_membership"] == 2
+    assert full.rows == empty.rows + 2 + 2 + full.tables["rbac_change"] - empty.tables.get(
+        "rbac_change", 0
+    )

@@ -41,6 +41,10 @@ class SignedIn:
     here: bool
     within: tuple[Session, ...]
 
+    @property
+    def hosts(self) -> list[str]:
+        return sorted({session.host for session in self.within})
+
 
 @login_required
 @require_http_methods(["GET", "HEAD"])

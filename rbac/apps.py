@@ -6,6 +6,7 @@ class RbacConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from rbac import people
+        from rbac import access_list, people
 
         people.connect()
+        access_list.connect()

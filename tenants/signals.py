@@ -13,3 +13,7 @@ member_removed = Signal()  # role: what it was
 # Sent by `tenants.people.backing`: organisation, role (a membership role), by (UUID of a member). Whoever
 # knows that this person may not give this role raises Problem 403.
 role_offered = Signal()
+
+# Sent by `tenants.backups` with an organisation (whose `schema_name` may be a draft's): whoever knows who
+# may do what there answers {subject: [what it has]}, such as {"user <id>": ["admin"]}.
+access_asked = Signal()

@@ -23,8 +23,11 @@ import rbac.metrics  # noqa: F401
 import tenants.metrics  # noqa: F401
 from audit import sealing
 from pulsecloud import figures, metric_files
+from pulsecloud.drills import standing
+from tenants.backups import keeping
 from tenants.models import ReadinessRecord, Rollout
 from tenants.rollout import stages
+from tenants.upgrades import versions
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +57,11 @@ class _Gauges:
         yield _gauge("pulse_hosted_mode", "1 while hosted mode is on.", float(settings.HOSTED_MODE))
         try:
             now = figures.read()
-            proof = ReadinessRecord.objects.order_by("-started_at").first()
+            proof = ReadinessRecord.objects.filter(kind="prove").order_by("-started_at").first()
+            drilled = {name: standing.last(name) for name in standing.NAMES}
             rollout = stages.row()
+            schemas, behind = versions.count()
+            backup_age = keeping.oldest_age()
         except DatabaseError:
             logger.warning("metrics: the database gave no gauges", exc_info=True)
             yield _gauge("pulse_hosted_database_up", "1 while the database answers.", 0)
@@ -65,6 +71,19 @@ class _Gauges:
         yield from _trail(now.trail)
         yield from _proof(proof)
         yield from _rollout(rollout)
+        yield from _drills(drilled)
+        yield _gauge("pulse_hosted_schemas", "Organisations' schemas in this database.", schemas)
+        yield _gauge(
+            "pulse_hosted_schemas_behind",
+            "Those that lack a migration of the code that runs.",
+            behind,
+        )
+        if backup_age is not None:
+            yield _gauge(
+                "pulse_hosted_backup_age_seconds",
+                "Age of the newest backup of the active organisation whose newest is the oldest.",
+                backup_age,
+            )
 
 
 def _families(now: figures.Figures) -> Iterator[Metric]:
@@ -111,6 +130,12 @@ def _families(now: figures.Figures) -> Iterator[Metric]:
         now.role_stores,
     )
     yield _gauge("pulse_hosted_mail_failed", "Mails that could not be sent.", now.mail_failed)
+    yield _gauge(
+        "pulse_hosted_mail_wait_seconds",
+        "How long the oldest mail has been waiting that is still to be sent.",
+        now.mail_wait,
+    )
+    yield _gauge("pulse_hosted_worker_up", "1 while a worker answers.", float(now.workers > 0))
 
 
 def _trail(backlog: sealing.Backlog) -> Iterator[Metric]:
@@ -144,6 +169,23 @@ def _proof(record: ReadinessRecord | None) -> Iterator[Metric]:
         "Seconds since the last proof began.",
         (timezone.now() - record.started_at).total_seconds(),
     )
+
+
+def _drills(records: dict[str, ReadinessRecord | None]) -> Iterator[Metric]:
+    """Each kind is absent until its first drills, so that an alert can tell `never` from `failed`."""
+    passed = GaugeMetricFamily(
+        "pulse_hosted_drill_passed", "1 when the last drills of this kind passed.", labels=["kind"]
+    )
+    age = GaugeMetricFamily(
+        "pulse_hosted_drill_age_seconds",
+        "Seconds since the last drills of this kind began.",
+        labels=["kind"],
+    )
+    for kind, record in records.items():
+        if record is not None:
+            passed.add_metric([kind], float(record.passed))
+            age.add_metric([kind], (timezone.now() - record.started_at).total_seconds())
+    yield from (passed, age)
 
 
 def _rollout(rollout: Rollout) -> Iterator[Metric]:

@@ -70,7 +70,7 @@ def test_connected_means_said_so_lately() -> None:
     organisation = connected()
     assert value(scrape(), "pulse_hosted_connected_tenants") == before + 1
     organisation.relay_status.__class__.objects.filter(organisation=organisation).update(
-        seen_at=timezone.now() - timedelta(seconds=46)
+        seen_at=timezone.now() - timedelta(seconds=60)
     )
     assert value(scrape(), "pulse_hosted_connected_tenants") == before
 
@@ -108,6 +108,33 @@ def test_mail_that_failed() -> None:
     OutboxMail.objects.create(recipient="a@example.test", subject="s", error="refused")
     OutboxMail.objects.create(recipient="b@example.test", subject="s")
     assert value(scrape(), "pulse_hosted_mail_failed") == 1
+
+
+@pytest.mark.django_db
+def test_how_long_mail_waits_that_is_still_to_be_sent() -> None:
+    assert value(scrape(), "pulse_hosted_mail_wait_seconds") == 0
+    now = timezone.now()
+    for minutes, body, sent in ((20, "text", None), (60, "", None), (90, "text", now)):
+        OutboxMail.objects.create(  # waiting; given up for good; sent
+            recipient="a@example.test",
+            subject="s",
+            body=body,
+            sent_at=sent,
+            created_at=now - timedelta(minutes=minutes),
+        )
+    assert 1100 < value(scrape(), "pulse_hosted_mail_wait_seconds") < 1300
+
+
+@pytest.mark.django_db
+def test_a_worker_is_up_while_it_answers() -> None:
+    assert value(scrape(), "pulse_hosted_worker_up") == 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '31 s')"
+        )
+        assert value(scrape(), "pulse_hosted_worker_up") == 0
+        cursor.execute("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now())")
+    assert value(scrape(), "pulse_hosted_worker_up") == 1
 
 
 @pytest.mark.django_db

@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
+
 from audit.actors import Actor
 from pulsecloud.staff.verbs import Verb, VerbRefused
 from tenants import lifecycle, provisioning
 from tenants.models import Organisation, State, SuspendedBy
-from tenants.states import TransitionRefused
+from tenants.models.organisations import RETENTION_DAYS, RETENTION_LEAST, RETENTION_MOST
+from tenants.states import TransitionRefused, due_at
 
 
-def _suspend(organisation: Organisation, actor: Actor, reason: str) -> None:
-    _refusable(
-        lambda: lifecycle.suspend(
-            organisation=organisation, by=SuspendedBy.PLATFORM, actor=actor, reason=reason
+def _decides(verb: Callable[..., Organisation]) -> Callable[..., None]:
+    """A life-cycle verb as the platform, on an organisation as its page showed it."""
+
+    def run(organisation: Organisation, actor: Actor, reason: str, **more: Any) -> None:
+        _refusable(
+            lambda: verb(
+                organisation=organisation,
+                by=SuspendedBy.PLATFORM,
+                actor=actor,
+                reason=reason,
+                seen=organisation.state,
+                **more,
+            )
         )
-    )
 
-
-def _lift(organisation: Organisation, actor: Actor, reason: str) -> None:
-    _refusable(
-        lambda: lifecycle.unsuspend(
-            organisation=organisation, by=SuspendedBy.PLATFORM, actor=actor, reason=reason
-        )
-    )
+    return run
 
 
 def _again(organisation: Organisation, actor: Actor, reason: str) -> None:
@@ -41,9 +48,36 @@ def _refusable(call: Callable[[], object]) -> None:
 
 def _unless(*states: str) -> Callable[[Any], str]:
     def unfit(organisation: Any) -> str:
-        return "" if organisation.state in states else f"is {organisation.get_state_display()}"
+        if organisation.state in states:
+            return ""
+        return f"is {organisation.get_state_display().lower()}"
 
     return unfit
+
+
+def _not_restorable(organisation: Any) -> str:
+    if why := _unless(State.PENDING_DELETION)(organisation):
+        return why
+    due = due_at(organisation)
+    return "" if due and due > timezone.now() else "is past its retention and being deleted"
+
+
+def _state(organisation: Any) -> str:
+    """What the decision on a page was made about."""
+    return str(organisation.state)
+
+
+def _retention() -> dict[str, forms.Field]:
+    return {
+        "retention_days": forms.IntegerField(
+            label="Keep it for this many days",
+            initial=RETENTION_DAYS,
+            min_value=RETENTION_LEAST,
+            max_value=RETENTION_MOST,
+            widget=UnfoldAdminIntegerFieldWidget(),
+            help_text=f"{RETENTION_LEAST} to {RETENTION_MOST}. It can be restored for so long.",
+        )
+    }
 
 
 SUSPEND = Verb(
@@ -60,7 +94,8 @@ SUSPEND = Verb(
         "Only staff can lift it. The owner cannot.",
     ),
     unfit=_unless(State.ACTIVE),
-    run=_suspend,
+    seen=_state,
+    run=_decides(lifecycle.suspend),
     icon="pause_circle",
     reason_needed=True,
     dangerous=True,
@@ -76,8 +111,47 @@ LIFT = Verb(
         "This also lifts a suspension that its owner or billing asked for.",
     ),
     unfit=_unless(State.SUSPENDED),
-    run=_lift,
+    seen=_state,
+    run=_decides(lifecycle.unsuspend),
     icon="play_circle",
+)
+DELETE = Verb(
+    name="soft_delete",
+    title="Delete",
+    done="Will be deleted",
+    permission="tenants.change_organisation",
+    consequences=(
+        "Its pages and its API answer 403 at once, and its phones are disconnected within seconds; "
+        "its people are told on the base domain that it is to be deleted, and when.",
+        "Until its retention is over nothing is removed and phones stay paired: Restore puts back "
+        "what it was. Its owner can take its data out, and cannot cancel what staff asked for.",
+        "Then its schema, tokens, registration, billing and memberships are removed for good. Its "
+        "label is never given out again.",
+    ),
+    unfit=_unless(State.ACTIVE, State.SUSPENDED),
+    seen=_state,
+    run=_decides(lifecycle.soft_delete),
+    fields=_retention,
+    icon="delete_forever",
+    reason_needed=True,
+    dangerous=True,
+)
+RESTORE = Verb(
+    name="restore",
+    title="Restore",
+    done="Restored",
+    permission="tenants.change_organisation",
+    consequences=(
+        "It is again what it was when its deletion was asked for: active, or suspended by whom and "
+        "why it was.",
+        "If it was active its pages and its API open again, and paired phones reach it as before.",
+        "This also cancels a deletion that its owner asked for.",
+    ),
+    unfit=_not_restorable,
+    seen=_state,
+    run=_decides(lifecycle.restore),
+    icon="restore_from_trash",
+    reason_needed=True,
 )
 PROVISION_AGAIN = Verb(
     name="provision",
@@ -92,4 +166,4 @@ PROVISION_AGAIN = Verb(
     run=_again,
     icon="replay",
 )
-ALL = (SUSPEND, LIFT, PROVISION_AGAIN)
+ALL = (SUSPEND, LIFT, DELETE, RESTORE, PROVISION_AGAIN)

@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from audit.actors import Actor
 from pulsecloud.staff.base import StaffAdmin
+from tenants.accounts import confirming, recent
 from tenants.models import User
 
 # One page of a list; more at once is a job for a script with a plan.
@@ -36,7 +37,12 @@ class VerbRefused(Exception):
 @dataclass(frozen=True)
 class Verb:
     """`unfit(subject)` says why the verb does not apply, or nothing. `run(subject, actor, reason)`
-    raises VerbRefused. `permission` is the Django permission that staff need."""
+    raises VerbRefused. `permission` is the Django permission that staff need.
+
+    `seen(subject)` is what the decision is about: the page carries it, and a subject for which it
+    is something else by the time of the decision is left alone. `fields()` are asked for beside the
+    reason and given to `run` by name. A dangerous verb asks for a recent sign-in first.
+    """
 
     name: str
     title: str
@@ -44,10 +50,12 @@ class Verb:
     permission: str
     consequences: Sequence[str]
     unfit: Callable[[Any], str]
-    run: Callable[[Any, Actor, str], None]
+    run: Callable[..., None]
     icon: str
     reason_needed: bool = False
     dangerous: bool = False
+    seen: Callable[[Any], str] | None = None
+    fields: Callable[[], dict[str, forms.Field]] | None = None
 
 
 class ReasonForm(forms.Form):
@@ -57,9 +65,24 @@ class ReasonForm(forms.Form):
         help_text="Kept in the audit trail, which the organisation that it is about can read.",
     )
 
-    def __init__(self, *args: Any, needed: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        needed: bool,
+        others: dict[str, forms.Field] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.fields["reason"].required = needed
+        self.fields |= others or {}
+
+    @property
+    def others(self) -> list[Any]:
+        """What the verb asks for beside the reason."""
+        return [self[name] for name in self.fields if name != "reason"]
+
+    def values(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if name != "reason"}
 
 
 def staff_actor(request: HttpRequest) -> Actor:
@@ -133,15 +156,27 @@ class VerbAdmin(StaffAdmin):
     ) -> HttpResponse:
         if not allowed(request, verb):
             raise PermissionDenied
+        if verb.dangerous and not recent.is_recent(request):
+            return HttpResponseRedirect(confirming.address(request.get_full_path()))
         if len(subjects) > AT_ONCE:
             messages.error(request, f"At most {AT_ONCE} at once.")
             return HttpResponseRedirect(back)
-        reasons = [(subject, verb.unfit(subject)) for subject in subjects]
-        fit = [subject for subject, reason in reasons if not reason]
         confirmed = request.method == "POST" and "confirmed" in request.POST
-        form = ReasonForm(request.POST if confirmed else None, needed=verb.reason_needed)
+        reasons = [
+            (subject, verb.unfit(subject) or (confirmed and _changed(request, verb, subject)))
+            for subject in subjects
+        ]
+        fit = [subject for subject, reason in reasons if not reason]
+        form = ReasonForm(
+            request.POST if confirmed else None,
+            needed=verb.reason_needed,
+            others=verb.fields() if verb.fields else None,
+        )
         if confirmed and fit and form.is_valid():
-            _do(request, verb, fit, form.cleaned_data["reason"])
+            for subject, reason in reasons:
+                if reason:
+                    messages.warning(request, f"{subject} was left alone: it {reason}.")
+            _do(request, verb, fit, form.cleaned_data["reason"], form.values())
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),
@@ -149,6 +184,7 @@ class VerbAdmin(StaffAdmin):
             "title": verb.title,
             "verb": verb,
             "subjects": subjects,
+            "shown": [(subject, verb.seen(subject) if verb.seen else "") for subject in subjects],
             "fit": fit,
             "unfit": [(subject, reason) for subject, reason in reasons if reason],
             "form": form,
@@ -159,12 +195,22 @@ class VerbAdmin(StaffAdmin):
         return TemplateResponse(request, "staff/confirm.html", context)
 
 
-def _do(request: HttpRequest, verb: Verb, subjects: Sequence[Model], reason: str) -> None:
+def _changed(request: HttpRequest, verb: Verb, subject: Any) -> str:
+    """Why a decision is not about this subject any more: somebody else was faster."""
+    shown = request.POST.get(f"seen_{subject.pk}", "")
+    if verb.seen is None or not shown or shown == verb.seen(subject):
+        return ""
+    return f"was changed meanwhile, and is {verb.seen(subject)} now".replace("_", " ")
+
+
+def _do(
+    request: HttpRequest, verb: Verb, subjects: Sequence[Model], reason: str, more: dict[str, Any]
+) -> None:
     actor = staff_actor(request)
     done = []
     for subject in subjects:
         try:
-            verb.run(subject, actor, reason)
+            verb.run(subject, actor, reason, **more)
         except VerbRefused as refused:
             messages.error(request, f"{subject}: {refused}")
         else:

@@ -71,7 +71,7 @@ class TestSuspend:
         lifecycle.suspend(organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR)
         page = text(client.get(verb(organisation, "suspend")))
         assert "Nothing to do" in page
-        assert "is Suspended" in page
+        assert "is suspended" in page
 
     def test_somebody_else_was_faster(self, client: Client, organisation: Organisation) -> None:
         """Between the page that asked and its answer."""
@@ -94,7 +94,7 @@ class TestSuspend:
         data = {"action": "suspend_chosen", "_selected_action": chosen}
         page = text(client.post(changelist(ORGANISATIONS), data))
         assert "Suspend 2 organisations?" in page
-        assert f"{failed} is Failed" in page.replace("&#x27;", "'")
+        assert f"{failed} is failed" in page.replace("&#x27;", "'")
         answer = client.post(
             changelist(ORGANISATIONS), data | {"confirmed": "yes", "reason": "abuse"}, follow=True
         )
@@ -107,11 +107,14 @@ class TestSuspend:
             page = text(
                 client.get(reverse(f"admin:{ORGANISATIONS}_change", args=[organisation.pk]))
             )
-            return {name for name in ("suspend", "lift", "provision") if f"/{name}/" in page}
+            names = ("suspend", "lift", "soft_delete", "restore", "provision")
+            return {name for name in names if f"/{name}/" in page}
 
-        assert offered() == {"suspend"}
+        assert offered() == {"suspend", "soft_delete"}
         lifecycle.suspend(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
-        assert offered() == {"lift"}
+        assert offered() == {"lift", "soft_delete"}
+        lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
+        assert offered() == {"restore"}
 
 
 def test_staff_lift_what_the_owner_suspended(client: Client, organisation: Organisation) -> None:

@@ -4,6 +4,8 @@ from django.urls import path
 
 from tenants import api, hosted_routes, owner_views, views
 from tenants.accounts import hand_off, magic_link_views
+from tenants.backups import export_views
+from tenants.deletion import pages as receipt_pages
 from tenants.people import api_own, join_views
 
 urlpatterns = [
@@ -18,7 +20,10 @@ urlpatterns = [
     path("o/<str:label>/lift", owner_views.lift),
     path("o/<str:label>/delete", owner_views.delete),
     path("o/<str:label>/restore", owner_views.restore),
+    path("o/<str:label>/export", export_views.export),
     path("o/<str:label>/leave", join_views.leave),
+    path("receipts/<uuid:receipt_id>", receipt_pages.page, name="deletion_receipt"),
+    path("receipts/<uuid:receipt_id>.json", receipt_pages.file),
     path("join/<str:token>", join_views.join, name="join"),
     path("invitations/<uuid:invitation_id>/accept", join_views.accept),
     path("invitations/<uuid:invitation_id>/decline", join_views.decline),

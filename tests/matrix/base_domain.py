@@ -39,8 +39,15 @@ GET    /o/{label}/delete                                        302 404 404 404 
 POST   /o/{label}/delete                                        302 404 404 404 404 404 303 303 302 302 404 404  {"label": "{label}", "retention_days": "30"}
 GET    /o/{label}/restore                                       405 405 405 405 405 405 405 405 405 405 405 405
 POST   /o/{label}/restore                                       302 404 404 404 404 404 303 303 302 302 404 404
+GET    /o/{label}/export                                        302 404 404 404 404 404 200 200 302 302 404 404
+POST   /o/{label}/export                                        302 404 404 404 404 404 400 400 302 302 404 404
 GET    /o/{label}/leave                                         405 405 405 405 405 405 405 405 405 405 405 405
 POST   /o/{label}/leave                                         302 404 404 303 303 303 303 303 302 302 404 404
+# A receipt is for whoever was given its address; it is about nobody.
+GET    /receipts/{receipt}                                      200 200 200 200 200 200 200 200 200 200 200 200
+POST   /receipts/{receipt}                                      405 405 405 405 405 405 405 405 405 405 405 405
+GET    /receipts/{receipt}.json                                 200 200 200 200 200 200 200 200 200 200 200 200
+POST   /receipts/{receipt}.json                                 405 405 405 405 405 405 405 405 405 405 405 405
 GET    /join/{nothing}                                          404 404 404 404 404 404 404 404 404 404 404 404
 POST   /join/{nothing}                                          404 404 404 404 404 404 404 404 404 404 404 404
 POST   /invitations/{invitation}/accept                         302 303 303 303 303 303 303 303 302 302 303 303

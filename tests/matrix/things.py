@@ -23,7 +23,16 @@ from audit.actors import Actor
 from rbac import mobile, tokens
 from rbac.models import Role
 from tenants import versions
-from tenants.models import MemberInvitation, MemberRole, Organisation, SsoProvider, User
+from tenants.deletion import receipts
+from tenants.deletion.blast import blast_radius
+from tenants.models import (
+    MemberInvitation,
+    MemberRole,
+    Organisation,
+    Removal,
+    SsoProvider,
+    User,
+)
 from tenants.schemas import in_schema
 from tests.factories import add_member, make_user, owner_of, sign_in, unique
 
@@ -132,6 +141,19 @@ class Maker:
         )
         return made.slug
 
+    def receipt(self) -> UUID:
+        """Of a deletion, as if the organisation were gone."""
+        return receipts.make(
+            organisation=self.organisation,
+            removal=Removal(
+                organisation=self.organisation, requested_by="owner", due_at=timezone.now()
+            ),
+            blast=blast_radius(self.organisation),
+            copy=None,
+            copies=0,
+            copies_until=None,
+        ).pk
+
     def event(self) -> UUID:
         made = trail.record(action="test", actor=TEST, organisation=self.organisation.pk)
         return made.uuid
@@ -162,6 +184,7 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "role": Maker.role,
     "provider": Maker.provider,
     "event": Maker.event,
+    "receipt": Maker.receipt,
     "invitation": lambda t: t.invitation(),
     "my_invitation": lambda t: t.invitation((t.asker.user and t.asker.user.email) or ""),
 }

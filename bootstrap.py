@@ -30,6 +30,7 @@ VERBS = {
     "test-isolation": "100,000 requests at many organisations at once, each looked at for a leak",
     "lint": "ruff, mypy, djlint, import contracts",
     "bench": "measure the numbers that the documentation claims",
+    "load": "the load test: 100 organisations at work and a noisy one; --seconds 15 for a look",
     "coverage-table": "which behaviours and failure modes the last test run has shown",
     "docs": "write the pages that are generated from the code",
     "ci": "everything that has to pass before a change lands",
@@ -193,6 +194,11 @@ def bench(arguments: "list[str]") -> None:
     become([PYTHON, "-m", "bench", *arguments])
 
 
+def load(arguments: "list[str]") -> None:
+    setup(dev=True)
+    become([PYTHON, "-m", "bench", "load", *arguments])
+
+
 def coverage_table(arguments: "list[str]") -> None:
     setup(dev=True)
     become([PYTHON, "-m", "tests.coverage_table", *arguments])
@@ -283,6 +289,7 @@ def main() -> None:
         "test-isolation": test_isolation,
         "lint": lint,
         "bench": bench,
+        "load": load,
         "coverage-table": coverage_table,
         "docs": docs,
         "ci": ci,

@@ -20,7 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from bench import load
+from bench import gets
 from bench.people import make_tenant
 from bench.product import running_product
 
@@ -41,20 +41,20 @@ def measure(*, rounds: int, seconds: float, flood: bool) -> dict[str, Any]:
     noisy, quiet = make_tenant(members=8), make_tenant(members=8)
     noise, calm = noisy.by_token(PATH), quiet.by_token(PATH)
     address: tuple[str, int] = settings.WEB_ADDR
-    load.run(address, calm, seconds=1)
-    used_up = load.run(address, noise, seconds=60, connections=8, until_status=429)
-    ratios, silent, noised, heard = [], [], [], load.Measured()
+    gets.run(address, calm, seconds=1)
+    used_up = gets.run(address, noise, seconds=60, connections=8, until_status=429)
+    ratios, silent, noised, heard = [], [], [], gets.Measured()
     pace = 0.0 if flood else NOISY_PAUSE
     for _ in range(rounds):
-        before = load.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
-        made: list[load.Measured] = []
+        before = gets.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
+        made: list[gets.Measured] = []
         thread = threading.Thread(
             target=lambda made=made: made.append(
-                load.run(address, noise, seconds=seconds, connections=NOISY, pause=pace)
+                gets.run(address, noise, seconds=seconds, connections=NOISY, pause=pace)
             )
         )
         thread.start()
-        during = load.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
+        during = gets.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
         thread.join()
         heard.add(made[0])
         for measured in (before, during):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.load import get
+from bench.gets import get
 
 
 @dataclass

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import load
+from bench import gets
 from bench.people import Tenant, make_tenant
 from bench.product import ROOT, free_port, reachable, running_product
 
@@ -69,13 +69,13 @@ def _compare(
     rounds: int,
     seconds: float,
 ) -> dict[str, float]:
-    load.run(ours, our_requests, seconds=1)  # warm: connections, templates, caches
-    load.run(plain, plain_requests, seconds=1)
-    found: list[tuple[load.Measured, load.Measured]] = []
+    gets.run(ours, our_requests, seconds=1)  # warm: connections, templates, caches
+    gets.run(plain, plain_requests, seconds=1)
+    found: list[tuple[gets.Measured, gets.Measured]] = []
     for _ in range(rounds):
         pair = (
-            load.run(ours, our_requests, seconds=seconds),
-            load.run(plain, plain_requests, seconds=seconds),
+            gets.run(ours, our_requests, seconds=seconds),
+            gets.run(plain, plain_requests, seconds=seconds),
         )
         for measured in pair:
             if set(measured.statuses) != {200}:

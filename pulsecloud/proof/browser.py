@@ -48,7 +48,10 @@ class Browser:
         public = urlsplit(settings.PUBLIC_URL)
         self.scheme = public.scheme or "http"
         self.base_host = public.netloc
-        self._client = httpx.Client(timeout=timeout, follow_redirects=False)
+        # Web ends a connection that is idle for 5 s; one that is used at that moment would break.
+        self._client = httpx.Client(
+            timeout=timeout, follow_redirects=False, limits=httpx.Limits(keepalive_expiry=2.0)
+        )
         self._cookies: dict[str, dict[str, str]] = {}
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 
 from tenants import faults, schema_template, schemas
 from tenants.upgrades import rendering, versions
@@ -151,6 +152,7 @@ class _Run:
         self.say = say
         self.rendered = {each.key: each for each in report.migrations}
         self.executor: MigrationExecutor | None = None
+        self.states: dict[Key, ProjectState] = {}
         self.begun = self.said = time.monotonic()
 
     def through(self, names: list[str]) -> None:
@@ -237,13 +239,15 @@ class _Run:
         faults.point("upgrades.after_commit")
 
     def _by_django(self, key: Key) -> None:
-        """One executor for all schemas: making one reads every migration of the product."""
+        """One executor and one state of the models for all schemas: an executor reads every migration
+        of the product, a state goes through all before this one."""
         if self.executor is None:
             self.executor = MigrationExecutor(connection)
         loader = self.executor.loader
-        self.executor.apply_migration(
-            loader.project_state(key, at_end=False), loader.graph.nodes[key]
-        )
+        if key not in self.states:
+            self.states[key] = loader.project_state(key, at_end=False)
+            _ = self.states[key].apps  # made here, it is copied with the state
+        self.executor.apply_migration(self.states[key].clone(), loader.graph.nodes[key])
 
     def _limit(self, cursor: Any, *, local: bool) -> None:
         """Time-outs, and no wait for the disk: a commit that a crash loses is done again, and it is

@@ -73,6 +73,26 @@ operations = [
 """
 
 
+def write_package(folder: Path, *bodies: str) -> tuple[str, list[str]]:
+    """A package of migrations in `folder`, today's and one for each body; (name, added ones)."""
+    package = folder / f"next_release_{next(_numbers)}"
+    package.mkdir()
+    mine = sorted(Path(str(ours.__file__)).parent.glob("0*.py"))
+    for path in mine:
+        (package / path.name).write_text(path.read_text())
+    (package / "__init__.py").write_text("")
+    before, added = mine[-1].stem, []
+    for number, body in enumerate(bodies, len(mine) + 1):
+        name = f"{number:04}_next"
+        inside = textwrap.indent(body.strip(), "    ")
+        head = "from django.db import migrations, models\n\n\nclass Migration"
+        text = f"{head}(migrations.Migration):\n    dependencies = [('rbac', '{before}')]\n"
+        (package / f"{name}.py").write_text(f"{text}{inside}\n")
+        added.append(name)
+        before = name
+    return package.name, added
+
+
 class NextRelease:
     """Set as the running code's migrations by `use`; `module` names the package for processes."""
 
@@ -82,22 +102,7 @@ class NextRelease:
 
     def use(self, *bodies: str) -> list[str]:
         """The names of the added migrations, such as "0003_next"."""
-        self.module = f"next_release_{next(_numbers)}"
-        package = self.folder / self.module
-        package.mkdir()
-        mine = sorted(Path(str(ours.__file__)).parent.glob("0*.py"))
-        for path in mine:
-            (package / path.name).write_text(path.read_text())
-        (package / "__init__.py").write_text("")
-        before, added = mine[-1].stem, []
-        for number, body in enumerate(bodies, len(mine) + 1):
-            name = f"{number:04}_next"
-            inside = textwrap.indent(body.strip(), "    ")
-            head = "from django.db import migrations, models\n\n\nclass Migration"
-            text = f"{head}(migrations.Migration):\n    dependencies = [('rbac', '{before}')]\n"
-            (package / f"{name}.py").write_text(f"{text}{inside}\n")
-            added.append(name)
-            before = name
+        self.module, added = write_package(self.folder, *bodies)
         self.monkeypatch.setattr(sys, "path", [str(self.folder), *sys.path])
         self.settings.MIGRATION_MODULES = {"rbac": self.module}
         self.forget()

@@ -27,4 +27,4 @@ class Command(BaseCommand):
             verbosity=options["verbosity"],
             stdout=self.stdout,
         )
-        call_command("prepare_schemas", stdout=self.stdout)
+        call_command("prepare_schemas", stdout=self.stdout, stderr=self.stderr)

@@ -13,6 +13,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
+from pulsecloud import outages
+
 # Procrastinate's workers write a heartbeat every 10 s; three missed ones mean there is none.
 HEARTBEAT_SECONDS = 30
 
@@ -101,7 +103,7 @@ def blocking_facts() -> list[tuple[str, str]]:
             facts.append(("worker_silent", f"No worker has answered for {HEARTBEAT_SECONDS} s."))
     except DatabaseError:
         connection.close()
-        facts.append(("database_unreachable", "The database does not answer."))
+        facts.append(("database_unreachable", outages.database()))
     return facts
 
 
@@ -110,10 +112,11 @@ def warning_facts() -> list[tuple[str, str]]:
     from audit import sealing  # models: this module is imported before applications are ready
     from tenants.upgrades import versions
 
-    facts = []
+    facts: list[tuple[str, str]] = []
     try:
         backlog = sealing.backlog()
         there, behind = versions.count()
+        facts += outages.late()
     except DatabaseError:
         connection.close()
         return []

@@ -14,9 +14,13 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from audit import trail
+from audit.actors import Actor
 from tenants import jobs
 from tenants.models import OutboxMail
 
@@ -70,11 +74,41 @@ def deliver(mail_id: int) -> None:
             give_up(mail_id, mail.error)
             return
         mail.save(update_fields=["error"])
-        log.warning("mail not delivered", recipient=mail.recipient, subject=mail.subject)
+        log.warning(
+            "mail not delivered",
+            recipient=mail.recipient,
+            subject=mail.subject,
+            error=type(error).__name__,
+            remedy="look whether the server that EMAIL_URL names takes mail; it is tried again",
+        )
         raise NotDelivered(mail.error) from error
     mail.sent_at, mail.body, mail.error = timezone.now(), "", ""
     mail.save(update_fields=["sent_at", "body", "error"])
     log.info("mail delivered", recipient=mail.recipient, subject=mail.subject)
+
+
+def waiting() -> QuerySet[OutboxMail]:
+    """Mail that is still to be sent, oldest first; `error` is why it was not so far."""
+    return OutboxMail.objects.filter(sent_at=None).exclude(body="").order_by("created_at", "pk")
+
+
+def try_now(*, actor: Actor, reason: str = "") -> int:
+    """Has the worker try at once what would be tried later; returns how many.
+
+    For when the mail server is back: the later attempts of a mail are hours apart. It counts as
+    one of a mail's attempts (RETRY_AFTER).
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET scheduled_at = NULL"
+            " WHERE task_name = 'tenants.tasks.deliver' AND status = 'todo' AND scheduled_at > now()"
+        )
+        hurried = int(cursor.rowcount)
+        if hurried:
+            trail.record(
+                action="mail_tried_now", actor=actor, reason=reason, after={"mails": hurried}
+            )
+    return hurried
 
 
 def give_up(mail_id: int, error: str) -> None:

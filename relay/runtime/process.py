@@ -86,7 +86,11 @@ class Runtime:
                 await self._look(event.organisation if isinstance(event, Changed) else None)
             except DatabaseError as error:
                 # The watch notices as well, and says LOOK when the database is back.
-                log.warning("organisations cannot be read", error=type(error).__name__)
+                log.warning(
+                    "organisations cannot be read",
+                    error=type(error).__name__,
+                    remedy="the database does not answer; phones stay connected meanwhile",
+                )
                 continue
             say_ready(serving=len(self._kept))
 

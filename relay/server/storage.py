@@ -87,7 +87,8 @@ class Storage:
         if down != self._down:
             self._down = down
             if down:
-                log.error("database does not answer", extra={"why": why})
+                remedy = "start it; live connections stay, and nothing here has to be restarted"
+                log.error("database does not answer", extra={"why": why, "remedy": remedy})
             else:
                 log.info("database answers again")
 

@@ -42,7 +42,14 @@ class Postbox:
 @contextmanager
 def open_postbox() -> Iterator[Postbox]:
     """Listening at `url`, in the form of EMAIL_URL."""
-    box, port = Postbox(), free_port()
+    with postbox_at(free_port()) as box:
+        yield box
+
+
+@contextmanager
+def postbox_at(port: int) -> Iterator[Postbox]:
+    """The same where somebody has been told to look for it."""
+    box = Postbox()
     box.url = f"smtp://127.0.0.1:{port}?tls=off"
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()

@@ -18,6 +18,8 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
 
+from pulsecloud import outages
+
 RETRY_FIRST, RETRY_MOST = 0.5, 5.0
 GRACEFUL_SECONDS = 15.0
 # Wait for a connection. Stopping asks for one too, and when everything stops there may be none.
@@ -66,15 +68,15 @@ class Command(BaseCommand):
         wait = RETRY_FIRST
         while not self.stopping.is_set():
             begun = loop.time()
-            reason = "a part of the worker failed"
+            reason, remedy = "a part of the worker failed", "look at the errors above"
             try:
                 await self._work(concurrency)
             except (exceptions.ConnectorException, OperationalError, OSError) as error:
-                reason = type(error).__name__
+                reason, remedy = type(error).__name__, outages.database()
             if self.stopping.is_set():
                 return
             wait = RETRY_FIRST if loop.time() - begun > 30 else min(wait * 2, RETRY_MOST)
-            log.warning("worker starts over", reason=reason, retry_in=wait)
+            log.warning("worker starts over", reason=reason, retry_in=wait, remedy=remedy)
             try:
                 await asyncio.wait_for(self.stopping.wait(), wait)
             except TimeoutError:

@@ -16,7 +16,9 @@ from procrastinate.retry import BaseRetryStrategy
 
 from tenants import limits, links, mail, provisioning, signup
 from tenants.accounts import sessions
+from tenants.backups import tasks as _of_backups  # noqa: F401  the queue looks for jobs in here only
 from tenants.deletion import reaper, reaping
+from tenants.rollout import stages
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,7 @@ def deliver(context: JobContext, /, **arguments: int) -> None:
 def sweep(timestamp: int) -> None:
     """Every 5 s: takes up again what killed workers left behind."""
     revived = _revive_jobs()
+    stages.observe_hosted_mode()
     provisioned, purged = provisioning.sweep(), 0
     if settings.HOSTED_MODE:
         purged = len(reaper.resume())

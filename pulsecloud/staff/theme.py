@@ -88,6 +88,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Organisations", "apartment", "tenants_organisation"),
                     _page("Invitations", "mail", "tenants_invitation"),
+                    _page("Deletions", "auto_delete", "tenants_removal"),
+                    _page("Deletion receipts", "receipt_long", "tenants_deletionreceipt"),
                     _page("Users", "group", "tenants_user"),
                     _page("Sign-on providers", "key_visualizer", "tenants_ssoprovider"),
                     _page("Sign-on people", "badge", "tenants_ssoidentity"),

@@ -155,6 +155,23 @@ def begin_now(organisation: Organisation, *, actor: Actor, reason: str = "") -> 
     return organisation
 
 
+def hurry(*, removal: Removal, actor: Actor, reason: str = "") -> None:
+    """Ends the pause after a failure: the next sweep takes it up. Raises TransitionRefused
+    `not_waiting`."""
+    with transaction.atomic():
+        organisation = locked(removal.organisation)
+        taken = Removal.objects.filter(pk=removal.pk, next_try_at__isnull=False)
+        if not taken.update(next_try_at=None):
+            raise TransitionRefused("not_waiting", "It does not wait for another try.")
+        trail.record(
+            action="org_reaping_hurried",
+            actor=actor,
+            organisation=organisation.pk,
+            subject=organisation.label,
+            reason=reason,
+        )
+
+
 def dry_run(removal: Removal) -> Reaped:
     """What deleting it would take; changes nothing but a counter."""
     metrics.reaped(DRY_RUN)

@@ -16,11 +16,20 @@ from audit.actors import Actor
 from billing import keys, leases
 from pulsecloud.staff.base import StaffAdmin
 from rbac import models as tenant_tables
-from tenants import invitations, mail
-from tenants.models import Organisation, ReadinessRecord, SsoIdentity, SsoProvider
+from tenants import invitations, lifecycle, mail
+from tenants.deletion import receipts
+from tenants.deletion.blast import blast_radius
+from tenants.models import (
+    Organisation,
+    ReadinessRecord,
+    Removal,
+    SsoIdentity,
+    SsoProvider,
+    SuspendedBy,
+)
 from tests.admin import staff
 from tests.admin.staff import changelist
-from tests.factories import add_member, make_user
+from tests.factories import add_member, make_organisation, make_user
 
 ACTOR = Actor.system("test")
 LISTS = [
@@ -31,10 +40,12 @@ LISTS = [
     "billing_signingkey",
     "procrastinate_procrastinatejob",
     "relay_registration",
+    "tenants_deletionreceipt",
     "tenants_invitation",
     "tenants_organisation",
     "tenants_outboxmail",
     "tenants_readinessrecord",
+    "tenants_removal",
     "tenants_ssoidentity",
     "tenants_ssoprovider",
     "tenants_user",
@@ -50,6 +61,7 @@ def a_row_of_everything() -> Organisation:
     keys.rotate(actor=ACTOR)
     job("failed")
     sealing.seal()
+    of_a_deletion()
     provider = SsoProvider.objects.create(
         organisation=organisation, slug="work", name="Work", issuer="https://id.example.test"
     )
@@ -61,6 +73,20 @@ def a_row_of_everything() -> Organisation:
         user=make_user(),
     )
     return organisation
+
+
+def of_a_deletion() -> None:
+    """That it was asked for, and the receipt as if it were done."""
+    going = make_organisation()
+    lifecycle.soft_delete(organisation=going, by=SuspendedBy.OWNER, actor=ACTOR)
+    receipts.make(
+        organisation=going,
+        removal=Removal.objects.get(organisation=going),
+        blast=blast_radius(going),
+        copy=None,
+        copies=0,
+        copies_until=None,
+    )
 
 
 def job(status: str, task: str = "tenants.tasks.tidy") -> int:

@@ -58,6 +58,7 @@ GET   tenants_invitation_revoke:nobody                       302 404 404 404
 GET   tenants_user_close_account:nobody                      302 404 404 404
 GET   tenants_user_reopen_account:nobody                     302 404 404 404
 GET   tenants_user_remove_second_factor:nobody               302 404 404 404
+GET   tenants_removal_again:nothing                          302 404 404 404
 GET   procrastinate_procrastinatejob_again:nothing           302 404 404 404
 GET   audit_batch_verify:nothing                             302 404 404 404
 GET   audit_event_export:csv                                 302 403 403 200

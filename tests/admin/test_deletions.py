@@ -1,0 +1,100 @@
+"""Staff see what is going to be deleted, what that takes, why it failed, and the receipts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.models import Event
+from tenants.deletion import reaper
+from tenants.models import DeletionReceipt, Organisation, Removal
+from tests.admin.staff import HOSTILE, changelist
+from tests.deletion.aging import asked, overdue, reap
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def backup_dir(settings: Any, tmp_path: Path) -> Path:
+    settings.BACKUP_DIR = tmp_path
+    return tmp_path
+
+
+def text(answer: Any) -> str:
+    return str(answer.content.decode())
+
+
+def page_of(row: Any) -> str:
+    return reverse(f"admin:tenants_{row._meta.model_name}_change", args=[row.pk])
+
+
+def failed(backup_dir: Path, settings: Any, **fields: Any) -> Removal:
+    """One whose final copy could not be written."""
+    organisation = overdue(days=1, **fields)
+    blocked = backup_dir / "no folder"
+    blocked.write_text("")
+    settings.BACKUP_DIR = blocked
+    with pytest.raises(reaper.ReapFailed):
+        reap(organisation)
+    settings.BACKUP_DIR = backup_dir
+    return Removal.objects.get(organisation=organisation)
+
+
+def test_the_blast_radius_is_counted_before_anything_goes(client: Client) -> None:
+    organisation = asked(display_name=HOSTILE[:64])
+    page = text(client.get(page_of(Removal.objects.get(organisation=organisation))))
+    assert "What would go, counted now" in page
+    assert "1 member let go, 0 accounts removed" in page
+    assert "rbac_role" in page and "Nothing was removed yet" in page
+    assert "Mail when it was asked for" in page
+    assert HOSTILE[:64] not in page
+
+
+def test_lists_answer_what_is_it_waiting_for(
+    client: Client, backup_dir: Path, settings: Any
+) -> None:
+    rows = {
+        "time": asked(),
+        "due": overdue(days=1),
+        "failed": failed(backup_dir, settings).organisation,
+    }
+    for answer, organisation in rows.items():
+        page = text(client.get(changelist("tenants_removal"), {"waits": answer}))
+        assert [name for name, each in rows.items() if each.label in page] == [answer]
+        assert organisation.label in page
+
+
+def test_a_failure_is_shown_and_tried_again(
+    client: Client, backup_dir: Path, settings: Any
+) -> None:
+    removal = failed(backup_dir, settings)
+    assert "nothing was removed" in text(client.get(page_of(removal)))
+    again = page_of(removal).replace("/change/", "/again/")
+    assert "nothing is removed twice" in text(client.get(again))
+    answer = client.post(again, {"confirmed": "yes", "reason": "disk was full"}, follow=True)
+    assert "Taken up within minutes" in text(answer)
+    event = Event.objects.get(action="org_reaping_hurried")
+    assert (event.actor_kind, event.reason) == ("staff", "disk was full")
+    assert [each.action for each in reaper.sweep()] == ["deleted"]
+
+
+def test_nothing_to_try_again_where_nothing_failed(client: Client) -> None:
+    removal = Removal.objects.get(organisation=asked())
+    page = text(client.get(page_of(removal).replace("/change/", "/again/")))
+    assert "Nothing to do" in page and "does not wait for another try" in page
+
+
+def test_the_receipt_is_checked_when_it_is_shown(client: Client) -> None:
+    organisation: Organisation = overdue(days=1)
+    reap(organisation)
+    receipt = DeletionReceipt.objects.get(organisation=organisation)
+    page = text(client.get(page_of(receipt)))
+    assert "Genuine: signed with the present key" in page
+    assert f"/receipts/{receipt.pk}" in page
+    receipt.document["deleted"]["rows"] = 0
+    receipt.save()
+    assert "changed after it was signed" in text(client.get(page_of(receipt)))

@@ -27,6 +27,7 @@ TAGS: Final = (
     ("/api/onboarding", "Relay and phones"),
     ("/api/public", "Sign-up and sign-in"),
     ("/api/admin/orgs", "Life cycle"),
+    ("/api/hosted", "Life cycle"),
     ("/api/entitlements", "Leases"),
 )
 

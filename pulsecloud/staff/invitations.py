@@ -24,7 +24,8 @@ from audit.actors import Actor
 from pulsecloud.staff import badges, filters
 from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.entitlement import organisation_link
-from pulsecloud.staff.verbs import Verb, VerbAdmin, VerbRefused, staff_actor
+from pulsecloud.staff.invitation_batches import BatchesOnPage
+from pulsecloud.staff.verbs import Verb, VerbRefused, staff_actor
 from pulsecloud.staff.words import ago, exactly
 from tenants import addresses, invitations, mailboxes
 from tenants.models import Invitation, Organisation, User
@@ -75,6 +76,14 @@ class InvitationForm(forms.Form):
         widget=UnfoldAdminEmailInputWidget(attrs={"autocomplete": "off"}),
         help_text="Empty: whoever has the link.",
     )
+    domain = forms.CharField(
+        label="Or for the mailboxes of a domain",
+        required=False,
+        max_length=254,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="Such as example.com. Each mailbox is proved before anything is set up; "
+        "subdomains are others.",
+    )
     send = forms.BooleanField(
         label="Mail it",
         required=False,
@@ -103,8 +112,17 @@ class InvitationForm(forms.Form):
         mailboxes.require_ascii(email)
         return email
 
+    def clean_domain(self) -> str:
+        domain = str(self.cleaned_data["domain"])
+        try:
+            return invitations.clean_domain(domain) if domain else ""
+        except invitations.InvalidInvitation as invalid:
+            raise ValidationError(str(invalid)) from None
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        if data.get("email") and data.get("domain"):
+            raise ValidationError({"domain": "For an address or for a domain, not for both."})
         if data.get("send") and not data.get("email"):
             raise ValidationError({"email": "An address is needed to mail it to."})
         if data.get("send") and data.get("seats") not in (None, 1):
@@ -166,13 +184,14 @@ class OrganisationInline(StaffInline):
 
 
 @admin.register(Invitation)
-class InvitationAdmin(VerbAdmin):
+class InvitationAdmin(BatchesOnPage):
     list_display = ("whom", "state", "taken", "how", "expires", "made_by", "made", "note")
     list_display_links = ("whom",)
     list_select_related = ("created_by",)
     list_filter = (WhoIsItFor, IsItOpen)
-    search_fields = ("email", "note")
-    search_help_text = "Address or note"
+    search_fields = ("email", "domain", "batch", "note")
+    search_help_text = "Address, domain, batch or note"
+    list_before_template = "staff/invite_many.html"
     ordering = ("-created_at",)
     inlines = (OrganisationInline,)
     verbs = (REVOKE,)
@@ -185,6 +204,7 @@ class InvitationAdmin(VerbAdmin):
         "revoked",
         "made_by",
         "made",
+        "batch",
         "note",
     )
 
@@ -231,6 +251,8 @@ class InvitationAdmin(VerbAdmin):
 
     @admin.display(description="for", ordering="email")
     def whom(self, invitation: Invitation) -> str:
+        if invitation.domain:
+            return f"mailboxes of {invitation.domain}"
         return invitation.email or "whoever has the link"
 
     @admin.display(description="state")

@@ -88,6 +88,12 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Organisations", "apartment", "tenants_organisation"),
                     _page("Invitations", "mail", "tenants_invitation"),
+                    {
+                        "title": "Rollout",
+                        "icon": "rocket_launch",
+                        "link": reverse_lazy("admin:tenants_rollout"),
+                        "permission": lambda request: request.user.has_perm("tenants.view_rollout"),
+                    },
                     _page("Deletions", "auto_delete", "tenants_removal"),
                     _page("Deletion receipts", "receipt_long", "tenants_deletionreceipt"),
                     _page("Users", "group", "tenants_user"),

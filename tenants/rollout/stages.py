@@ -42,7 +42,7 @@ class ConditionsUnmet(RolloutRefused):
 
     def __init__(self, to: Stage, missing: Sequence[Condition]) -> None:
         names = ", ".join(each.name for each in missing)
-        super().__init__("conditions_unmet", f"{to.label.capitalize()} is not open yet: {names}.")
+        super().__init__("conditions_unmet", f"{words(to).capitalize()} is not open yet: {names}.")
         self.missing = missing
 
 
@@ -73,6 +73,11 @@ def named(text: str) -> Stage:
     except ValueError:
         known = ", ".join(ORDER)
         raise RolloutRefused("unknown_stage", f"There are these stages: {known}.") from None
+
+
+def words(stage: str) -> str:
+    """As it stands in a sentence."""
+    return Stage(stage).label.lower()
 
 
 def after(stage: Stage) -> Stage | None:
@@ -123,10 +128,10 @@ def lower_stage(
         rollout = locked()
         stage = Stage(rollout.stage)
         if to == stage:
-            raise RolloutRefused("already_there", f"The stage is {stage.label} already.")
+            raise RolloutRefused("already_there", f"The stage is {words(stage)} already.")
         if number(to) > number(stage):
             raise RolloutRefused(
-                "not_lower", f"{to.label.capitalize()} is not below {stage.label}."
+                "not_lower", f"{words(to).capitalize()} is not below {words(stage)}."
             )
         return _change(rollout, to, "rollout_lowered", actor, reason, by, [])
 
@@ -176,11 +181,11 @@ def observe_hosted_mode() -> None:
 
 def _check_next(stage: Stage, to: Stage) -> None:
     if to == stage:
-        raise RolloutRefused("already_there", f"The stage is {stage.label} already.")
+        raise RolloutRefused("already_there", f"The stage is {words(stage)} already.")
     if to != after(stage):
         following = after(stage)
-        way = f"the next one is {following.label}" if following else "it is the last"
-        raise RolloutRefused("not_next", f"The stage is {stage.label}; {way}.")
+        way = f"the next one is {words(following)}" if following else "it is the last"
+        raise RolloutRefused("not_next", f"The stage is {words(stage)}; {way}.")
 
 
 def _need(reason: str) -> None:

@@ -25,8 +25,10 @@ from tenants.models import (
     Removal,
     SsoIdentity,
     SsoProvider,
+    StageChange,
     SuspendedBy,
 )
+from tenants.rollout import attestations
 from tests.admin import staff
 from tests.admin.staff import changelist
 from tests.factories import add_member, make_organisation, make_user
@@ -41,6 +43,7 @@ LISTS = [
     "procrastinate_procrastinatejob",
     "relay_registration",
     "tenants_deletionreceipt",
+    "tenants_attestation",
     "tenants_invitation",
     "tenants_organisation",
     "tenants_outboxmail",
@@ -48,6 +51,7 @@ LISTS = [
     "tenants_removal",
     "tenants_ssoidentity",
     "tenants_ssoprovider",
+    "tenants_stagechange",
     "tenants_user",
 ]
 
@@ -61,6 +65,8 @@ def a_row_of_everything() -> Organisation:
     keys.rotate(actor=ACTOR)
     job("failed")
     sealing.seal()
+    StageChange.objects.create(from_stage="dev", to_stage="private_beta", reason="ready")
+    attestations.attest(condition="ga_load", actor=ACTOR, reason="p95 0.2 s")
     of_a_deletion()
     provider = SsoProvider.objects.create(
         organisation=organisation, slug="work", name="Work", issuer="https://id.example.test"

@@ -55,6 +55,11 @@ GET   tenants_organisation_restore:organisation              302 200 200 200
 GET   tenants_organisation_provision:organisation            302 200 200 200
 GET   tenants_organisation_revoke_token:organisation,nobody 302 404 404 404
 GET   tenants_invitation_revoke:nobody                       302 404 404 404
+GET   tenants_invitation_upload                              302 403 403 200
+GET   tenants_rollout                                        302 403 403 200
+GET   tenants_rollout_act:stop,-                             302 403 403 200
+POST  tenants_rollout_act:stop,-                             302 403 403 302
+GET   tenants_rollout_act:raise,public_beta                  302 403 403 200
 GET   tenants_user_close_account:nobody                      302 404 404 404
 GET   tenants_user_reopen_account:nobody                     302 404 404 404
 GET   tenants_user_remove_second_factor:nobody               302 404 404 404

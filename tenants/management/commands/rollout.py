@@ -80,7 +80,7 @@ class Command(BaseCommand):
         stopped = rollout.signups_stopped_at
         closed = signups.refusal()
         lines = [
-            f"Stage: {stage.label}, for {timesince(rollout.stage_since)}",
+            f"Stage: {stages.words(stage)}, for {timesince(rollout.stage_since)}",
             f"Hosted mode: {'on' if settings.HOSTED_MODE else 'off'}"
             + (f", seen on {timesince(rollout.hosted_since)} ago" if rollout.hosted_since else ""),
             f"Organisations: {present} of {'any number' if cap is None else cap}",
@@ -91,7 +91,10 @@ class Command(BaseCommand):
         for each, shown in found.items():
             met = sum(condition.met for condition in shown)
             mark = {stage: " (now)", following: " (next)"}.get(each, "")
-            lines += ["", f"{each.label.capitalize()}{mark}: {met} of {len(shown)} conditions met"]
+            lines += [
+                "",
+                f"{stages.words(each).capitalize()}{mark}: {met} of {len(shown)} conditions met",
+            ]
             lines += [_words(condition) for condition in shown if condition.stage == each]
         facts = {
             "stage": stage,
@@ -116,12 +119,12 @@ class Command(BaseCommand):
             said = [f"{len(missing)} conditions are missing.", *map(_words, missing)]
             return "\n".join(said), {"dry_run": True, "missing": _json(missing)}
         change = stages.raise_stage(to=to, actor=ACTOR, reason=reason)
-        return f"Raised from {change.get_from_stage_display()} to {to.label}.", _stage(to)
+        return f"Raised from {stages.words(change.from_stage)} to {stages.words(to)}.", _stage(to)
 
     def _lower(self, *, stage: str, reason: str, **_: Any) -> tuple[str, dict[str, Any]]:
         to = stages.named(stage)
         change = stages.lower_stage(to=to, actor=ACTOR, reason=reason)
-        return f"Lowered from {change.get_from_stage_display()} to {to.label}.", _stage(to)
+        return f"Lowered from {stages.words(change.from_stage)} to {stages.words(to)}.", _stage(to)
 
     def _stop(self, *, reason: str, **_: Any) -> tuple[str, dict[str, Any]]:
         signups.stop(actor=ACTOR, reason=reason)
@@ -150,7 +153,11 @@ class Command(BaseCommand):
             raise RolloutRefused("invalid_cap", "A cap is a whole number, or `none`.") from None
         stages.set_cap(stage=to, cap=cap, actor=ACTOR, reason=reason)
         many = "any number of organisations" if cap is None else f"{cap} organisations"
-        return f"{to.label.capitalize()} takes {many}.", {"done": True, "stage": to, "cap": cap}
+        return f"{stages.words(to).capitalize()} takes {many}.", {
+            "done": True,
+            "stage": to,
+            "cap": cap,
+        }
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.utils import timezone
 
+from tenants import states
 from tenants.models import Organisation, State, SuspendedBy, User
 
 _Check = TypeVar("_Check", bound=Callable[..., None])
@@ -159,12 +160,10 @@ def _suspended(organisation: Organisation) -> Advice:
 
 
 def _pending_deletion(organisation: Organisation) -> Advice:
-    asked_at, days = organisation.deletion_requested_at, organisation.retention_days
-    due = ""
-    if asked_at is not None and days is not None:
-        due = f" Its data is deleted on {asked_at + timedelta(days=days):%Y-%m-%d at %H:%M} UTC."
+    due = states.due_at(organisation)
+    when = f" Its data is kept until {due:%Y-%m-%d at %H:%M} UTC." if due else ""
     return Advice(
-        f"Its deletion was asked for.{due}",
+        f"Its deletion was asked for.{when}",
         "Until then its owner or staff can cancel the deletion, which puts it back as it was.",
         _command("undelete", organisation),
     )

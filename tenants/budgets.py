@@ -133,7 +133,7 @@ def look(scope: str, subject: str, *, limit: int, seconds: int | None = None) ->
     with _guard:
         counter = _counters.get((scope, subject))
     held = counter.permits if counter is not None and time.monotonic() < counter.ends else 0
-    values = {"key": limits.key_of(scope, subject), "seconds": window}
+    values: dict[str, str | int] = {"key": limits.key_of(scope, subject), "seconds": window}
     with connection.cursor() as cursor:
         cursor.execute(_SEE, values)
         seen, weight, left = cursor.fetchone()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -116,12 +117,12 @@ def diagnose(organisation: Organisation, *, person: User | None = None) -> Diagn
         if shut and not _answers_alone(check, knock):
             looks.append(Look(path, title, NOT_ASKED))
             continue
-        look = _put(path, title, check, asked, lambda check=check: check(knock))
+        look = _put(path, title, check, asked, partial(check, knock))
         looks.append(look)
         shut = shut or look.outcome == REFUSED
     if not shut:  # the door's last act is to enter the schema
         looks.append(
-            _put(_SCHEMA, "Its data can be read", None, asked, lambda: _enter(organisation))
+            _put(_SCHEMA, "Its data can be read", None, asked, partial(_enter, organisation))
         )
     return Diagnosis(organisation, person, tuple(looks))
 

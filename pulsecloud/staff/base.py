@@ -43,6 +43,7 @@ class StaffAdmin(ModelAdmin):
     list_filter_sheet = False
     compressed_fields = True
     list_display_links: Any = ()
+    change_form_template = "staff/change_form.html"
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

@@ -1,4 +1,4 @@
-"""The first page: what needs attention now, then the figures, then what happened last.
+"""The first page: what needs attention now, the figures and how they moved, what happened last.
 
 A fixed number of queries, whatever there is to show.
 """
@@ -12,18 +12,37 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import DatabaseError
+from django.http import HttpRequest
 from django.urls import reverse
 
 from audit.models import Event
 from billing.models import SigningKey
 from pulsecloud import figures
 from pulsecloud.figures import Figures
-from pulsecloud.staff import badges, last_proof
+from pulsecloud.staff import badges, charts, home_charts, last_proof, second_factor
 from pulsecloud.staff.words import age
-from tenants.models import Organisation, ReadinessRecord, Rollout, Stage, State
+from tenants.models import (
+    Organisation,
+    ReadinessKind,
+    ReadinessRecord,
+    Rollout,
+    Stage,
+    State,
+)
 from tenants.states import ENDED
 
 LATEST: Final = 6
+_THE_LAST: Final = {
+    ReadinessKind.PROVE: "The last proof was",
+    ReadinessKind.LIFECYCLE_DRILL: "The last life-cycle drills were",
+    ReadinessKind.RBAC_DRILL: "The last RBAC drills were",
+}
+SPAN_KEY: Final = "span"
+_COMMANDS: Final = {
+    ReadinessKind.PROVE: "manage.py prove",
+    ReadinessKind.LIFECYCLE_DRILL: "manage.py drill lifecycle",
+    ReadinessKind.RBAC_DRILL: "manage.py drill rbac",
+}
 SLOW_QUEUE: Final = 60.0  # seconds that a due job may wait before it is worth a look
 
 
@@ -56,22 +75,42 @@ class Bar:
     address: str
 
 
-def context() -> dict[str, Any]:
+@dataclass(frozen=True)
+class Readiness:
+    """The last record of one kind, in words."""
+
+    title: str
+    badge: str
+    note: str
+    address: str
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
     """What templates/staff/home.html shows; `figures` is None while the database is too slow."""
+    span = charts.span(request.GET.get(SPAN_KEY, ""))
     try:
         now = figures.read()
+        moves = home_charts.read(span)
     except DatabaseError:
         return {"figures": None}
-    proof = last_proof.last()
-    stage = Rollout.objects.filter(pk=1).values_list("stage", flat=True).first()
+    records = _last_records()
+    proof = records.get(ReadinessKind.PROVE)
+    rollout = Rollout.objects.filter(pk=1).first() or Rollout()
     return {
         "figures": now,
-        "notices": list(_notices(now, proof)),
+        "charts": moves.charts,
+        "budgets": moves.budgets,
+        "spans": [(each, each == span) for each in charts.SPANS],
+        "span": span,
+        "readiness": list(_readiness(records)),
+        "rollout": rollout,
+        "offer_second_factor": not second_factor.is_on(request),
+        "notices": list(_notices(now, records, rollout)),
         "tiles": _tiles(now, proof),
         "bars": _bars(now),
         "organisations": _latest_organisations(),
         "events": Event.objects.order_by("-id")[:LATEST],
-        "stage": Stage(stage or Stage.PRIVATE_BETA).label,
+        "stage": Stage(rollout.stage).label,
         "hosted_mode": settings.HOSTED_MODE,
     }
 
@@ -80,7 +119,30 @@ def _list(model: str, **query: str) -> str:
     return reverse(f"admin:{model}_changelist") + (f"?{urlencode(query)}" if query else "")
 
 
-def _notices(now: Figures, proof: ReadinessRecord | None) -> Iterator[Notice]:
+def _last_records() -> dict[ReadinessKind, ReadinessRecord]:
+    """The newest of each kind, in one query."""
+    newest = ReadinessRecord.objects.order_by("kind", "-started_at").distinct("kind")
+    return {ReadinessKind(record.kind): record for record in newest}
+
+
+def _readiness(records: dict[ReadinessKind, ReadinessRecord]) -> Iterator[Readiness]:
+    for kind in ReadinessKind:
+        record = records.get(kind)
+        if record is None:
+            badge = badges.badge("never", badges.WARN)
+            note, address = f"Run {_COMMANDS[kind]}", _list("tenants_readinessrecord")
+        else:
+            fresh = last_proof.is_fresh(record) if kind == ReadinessKind.PROVE else True
+            tone = (badges.GOOD if fresh else badges.WARN) if record.passed else badges.BAD
+            badge = badges.badge("passed" if record.passed else "blocked", tone)
+            note = f"{age(record.started_at)}, {last_proof.summary(record)}"
+            address = reverse("admin:tenants_readinessrecord_change", args=[record.pk])
+        yield Readiness(str(kind.label)[:1].upper() + str(kind.label)[1:], badge, note, address)
+
+
+def _notices(
+    now: Figures, records: dict[ReadinessKind, ReadinessRecord], rollout: Rollout
+) -> Iterator[Notice]:
     organisations = "tenants_organisation"
     if not settings.HOSTED_MODE:
         yield Notice("warn", "Hosted mode is off: hosted routes answer 404 and nothing is set up.")
@@ -109,9 +171,14 @@ def _notices(now: Figures, proof: ReadinessRecord | None) -> Iterator[Notice]:
     if now.trail.stuck:
         yield Notice("bad", "Audit events are not being sealed. Run `manage.py audit seal`; it says "
                      "why.", _list("audit_batch"))  # fmt: skip
-    if proof is not None and not proof.passed:
-        address = reverse("admin:tenants_readinessrecord_change", args=[proof.pk])
-        yield Notice("bad", f"The last proof was blocked: {last_proof.summary(proof)}", address)
+    for record in records.values():
+        if not record.passed:
+            address = reverse("admin:tenants_readinessrecord_change", args=[record.pk])
+            what = f"{_THE_LAST[ReadinessKind(record.kind)]} blocked"
+            yield Notice("bad", f"{what}: {last_proof.summary(record)}", address)
+    if rollout.signups_stopped_at is not None:
+        yield Notice("warn", f"Sign-ups are stopped, since {age(rollout.signups_stopped_at)}: "
+                     f"{rollout.signups_stop_reason}")  # fmt: skip
 
 
 def _tiles(now: Figures, proof: ReadinessRecord | None) -> list[Tile]:
@@ -138,6 +205,13 @@ def _tiles(now: Figures, proof: ReadinessRecord | None) -> list[Tile]:
             str(now.requested_today),
             f"{_many(now.provisioned_today, 'organisation')} provisioned, since midnight UTC",
             _list("tenants_organisation", which="all"),
+        ),
+        Tile(
+            "Jobs",
+            f"{now.jobs['todo'] + now.jobs['doing']} open",
+            f"{now.jobs['failed']} failed; the oldest due one waits {now.job_wait:.0f} s",
+            _list("procrastinate_procrastinatejob", wrong="open"),
+            "bad" if now.job_wait > SLOW_QUEUE else "warn" if now.jobs["failed"] else "good",
         ),
         _proof_tile(proof),
     ]

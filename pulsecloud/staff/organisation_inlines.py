@@ -5,13 +5,21 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
 from billing.models import Lease, RefreshToken
 from pulsecloud.staff import badges
 from pulsecloud.staff.base import StaffInline
-from pulsecloud.staff.words import ago, code, link
-from tenants.models import MemberInvitation, Membership, StepRecord, StepStatus
+from pulsecloud.staff.words import DASH, ago, code, link
+from tenants.models import (
+    Backup,
+    BackupState,
+    MemberInvitation,
+    Membership,
+    StepRecord,
+    StepStatus,
+)
 
 
 class StepInline(StaffInline):
@@ -36,7 +44,7 @@ class StepInline(StaffInline):
 class MembershipInline(StaffInline):
     model = Membership
     verbose_name_plural = "people"
-    fields = readonly_fields = ("person", "role", "since")
+    fields = readonly_fields = ("person", "role", "since", "blocked")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         return super().get_queryset(request).select_related("user").order_by("added_at")
@@ -49,6 +57,53 @@ class MembershipInline(StaffInline):
     @admin.display(description="since")
     def since(self, membership: Membership) -> str:
         return ago(membership.added_at)
+
+    @admin.display(description="blocked?")
+    def blocked(self, membership: Membership) -> str:
+        page = reverse("admin:tenants_organisation_change", args=[membership.organisation_id])
+        return link(f"{page}?for={membership.user_id}", "Ask the door")
+
+
+class BackupInline(StaffInline):
+    model = Backup
+    verbose_name_plural = "backups, newest first"
+    ordering = ("-made_at",)
+    fields = readonly_fields = ("what", "outcome", "made", "size", "kept_until")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Backup]:
+        """Without the manifest, which is long."""
+        return super().get_queryset(request).defer("manifest")
+
+    @admin.display(description="backup")
+    def what(self, backup: Backup) -> str:
+        kind = str(backup.get_kind_display()).capitalize()
+        if admin.site.is_registered(Backup):
+            return link(reverse("admin:tenants_backup_change", args=[backup.pk]), kind)
+        return kind
+
+    @admin.display(description="outcome")
+    def outcome(self, backup: Backup) -> str:
+        tones = {
+            BackupState.DONE: badges.GOOD,
+            BackupState.FAILED: badges.BAD,
+            BackupState.RUNNING: badges.CALM,
+        }
+        tone = tones.get(BackupState(backup.state), badges.QUIET)
+        return badges.badge(backup.state, tone, backup.error)
+
+    @admin.display(description="made")
+    def made(self, backup: Backup) -> str:
+        return ago(backup.made_at)
+
+    @admin.display(description="size")
+    def size(self, backup: Backup) -> str:
+        if backup.state not in (BackupState.DONE, BackupState.REMOVED):
+            return DASH
+        return f"{filesizeformat(backup.bytes)}, {backup.rows} rows"
+
+    @admin.display(description="kept until")
+    def kept_until(self, backup: Backup) -> str:
+        return ago(backup.removed_at or backup.expires_at)
 
 
 class MemberInvitationInline(StaffInline):

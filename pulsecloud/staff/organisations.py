@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
-from urllib.parse import urlencode
+from collections.abc import Iterator
+from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 
-from audit.models import Event
 from billing import plans
-from pulsecloud.staff import badges, filters, last_proof, organisation_verbs
+from pulsecloud.staff import badges, filters, last_proof, organisation_tabs, organisation_verbs
 from pulsecloud.staff.organisation_inlines import (
+    BackupInline,
     LeaseInline,
     MemberInvitationInline,
     MembershipInline,
@@ -25,8 +25,7 @@ from pulsecloud.staff.organisation_inlines import (
 from pulsecloud.staff.tokens import TokensOnPage
 from pulsecloud.staff.words import DASH, ago, code, exactly, two_lines
 from tenants.models import Organisation, Runtime, State
-
-EVENTS_SHOWN: Final = 10
+from tenants.states import due_at
 
 
 @admin.register(Organisation)
@@ -45,56 +44,70 @@ class OrganisationAdmin(TokensOnPage):
     search_help_text = "Label, name, owner's address, or the whole id"
     ordering = ("-created_at",)
     list_before_template = "staff/last_proof.html"
-    change_form_after_template = "staff/organisation_events.html"
+    change_form_outer_before_template = "staff/organisation_head.html"
+    change_form_before_template = "staff/organisation_before.html"
+    change_form_after_template = "staff/organisation_after.html"
     verbs = organisation_verbs.ALL
-    inlines = (StepInline, MembershipInline, MemberInvitationInline, LeaseInline)
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("display_name", "state_now"),
-                    ("label", "organisation_id"),
-                    ("host", "owner_email"),
-                    ("created", "provisioned"),
-                )
-            },
+    # What stands on each tab; a tab that is not named has neither.
+    fields_of = {
+        organisation_tabs.OVERVIEW: (
+            (
+                "What it is",
+                {
+                    "fields": (
+                        ("display_name", "state_now"),
+                        ("label", "organisation_id"),
+                        ("host", "owner_email"),
+                        ("created", "provisioned"),
+                        ("runtime_now", "requests"),
+                    )
+                },
+            ),
         ),
-        (
-            "Can phones reach it?",
-            {
-                "fields": (
-                    ("relay_now", "relay_meaning"),
-                    ("instance", "fingerprint"),
-                    ("credential", "connected_since"),
-                    ("phones", "runtime_now"),
-                )
-            },
+        organisation_tabs.RELAY: (
+            (
+                "Can phones reach it?",
+                {
+                    "fields": (
+                        ("relay_now", "relay_meaning"),
+                        ("instance", "fingerprint"),
+                        ("credential", "connected_since"),
+                        ("phones", "runtime_now"),
+                    )
+                },
+            ),
         ),
-        (
-            "What is paid for?",
-            {"fields": (("billing_now", "plan"), ("trial_ends", "capabilities"))},
+        organisation_tabs.BILLING: (
+            (
+                "What is paid for?",
+                {"fields": (("billing_now", "plan"), ("trial_ends", "capabilities"))},
+            ),
         ),
-        (
-            "What went wrong, and who stopped it?",
-            {
-                "fields": (
-                    ("failure_text", "attempts"),
-                    ("suspended", "suspend_reason_text"),
-                    ("deletion", "deleted"),
-                )
-            },
-        ),
-    )
+    }
+    inlines_of = {
+        organisation_tabs.TIMELINE: (StepInline,),
+        organisation_tabs.PEOPLE: (MembershipInline, MemberInvitationInline),
+        organisation_tabs.BILLING: (LeaseInline,),
+        organisation_tabs.BACKUPS: (BackupInline,),
+    }
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        tab = organisation_tabs.chosen(request)
+        if tab == organisation_tabs.TIMELINE and obj is not None:
+            return (("What stands now", {"fields": tuple(_standing(obj))}),)
+        return self.fields_of.get(tab, ())
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [name for _, part in self.fieldsets for row in part["fields"] for name in row]
+        fieldsets = self.get_fieldsets(request, obj)
+        return [name for _, part in fieldsets for row in part["fields"] for name in row]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         """Refresh tokens are for external runtimes, which few have."""
-        if obj is not None and obj.runtime == Runtime.EXTERNAL:
-            return [*self.inlines, RefreshTokenInline]
-        return list(self.inlines)
+        tab = organisation_tabs.chosen(request)
+        inlines: list[Any] = list(self.inlines_of.get(tab, ()))
+        if tab == organisation_tabs.BILLING and obj is not None and obj.runtime == Runtime.EXTERNAL:
+            inlines.append(RefreshTokenInline)
+        return inlines
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -111,12 +124,16 @@ class OrganisationAdmin(TokensOnPage):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        events = Event.objects.filter(organisation=_uuid(object_id)).order_by("-id")
+        organisation = self.get_object(request, object_id)
+        if organisation is None or not self.has_view_permission(request, organisation):
+            return super().change_view(request, object_id, form_url, extra_context)
+        active = organisation.state == State.ACTIVE
         more = {
-            "events": events[:EVENTS_SHOWN],
-            "all_events": reverse("admin:audit_event_changelist")
-            + "?"
-            + urlencode({"q": object_id}),
+            "organisation": organisation,
+            "state_badge": badges.of_state(organisation),
+            "relay_badge": badges.of_relay(organisation) if active else "",
+            "billing_badge": badges.of_billing(getattr(organisation, "billing", None)),
+            **organisation_tabs.context(request, organisation, self.verbs),
         }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
@@ -196,6 +213,13 @@ class OrganisationAdmin(TokensOnPage):
     def runtime_now(self, organisation: Organisation) -> str:
         return organisation.get_runtime_display()
 
+    @admin.display(description="requests a minute")
+    def requests(self, organisation: Organisation) -> str:
+        own = organisation.requests_per_minute
+        return (
+            f"{own}, of its plan" if own else f"{settings.REQUESTS_PER_ORGANISATION}, the default"
+        )
+
     @admin.display(description="plan")
     def plan(self, organisation: Organisation) -> str:
         return plans.plan_name(_of(organisation, "billing", "plan_version"))
@@ -213,7 +237,7 @@ class OrganisationAdmin(TokensOnPage):
         return organisation.failure or DASH
 
     @admin.display(description="provisioning attempts")
-    def attempts(self, organisation: Organisation) -> str:
+    def attempts_made(self, organisation: Organisation) -> str:
         return str(organisation.attempts)
 
     @admin.display(description="suspended")
@@ -230,9 +254,26 @@ class OrganisationAdmin(TokensOnPage):
     def deletion(self, organisation: Organisation) -> str:
         return exactly(organisation.deletion_requested_at)
 
+    @admin.display(description="its data is kept until")
+    def due(self, organisation: Organisation) -> str:
+        return exactly(due_at(organisation)) if organisation.deletion_requested_at else DASH
+
     @admin.display(description="deleted")
     def deleted(self, organisation: Organisation) -> str:
         return exactly(organisation.deleted_at)
+
+
+def _standing(organisation: Organisation) -> Iterator[tuple[str, str]]:
+    """The fields that say something about it now."""
+    yield ("state_now", "attempts_made")
+    if organisation.failure:
+        yield ("failure_text", "created")
+    if organisation.suspended_at is not None:
+        yield ("suspended", "suspend_reason_text")
+    if organisation.deletion_requested_at is not None:
+        yield ("deletion", "due")
+    if organisation.deleted_at is not None:
+        yield ("deleted", "created")
 
 
 def _state(organisation: Organisation) -> str:

@@ -49,6 +49,12 @@ class StaffSite(UnfoldAdminSite):
         if admin_class is not None and issubclass(admin_class, StaffAdmin):
             super().register(model_or_iterable, admin_class, **options)
 
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Active staff; in production those who came with a second factor."""
+        from pulsecloud.staff import second_factor
+
+        return super().has_permission(request) and second_factor.suffices(request)
+
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -58,8 +64,40 @@ class StaffSite(UnfoldAdminSite):
             return redirect_to_login(self._next(request))
         if self.has_permission(request):
             return HttpResponseRedirect(self._next(request))
+        if super().has_permission(request):
+            return self._second_factor_needed(request)
         context = {**self.each_context(request), "title": "Not for this account"}
         return TemplateResponse(request, "staff/not_staff.html", context, status=403)
+
+    def _second_factor_needed(self, request: HttpRequest) -> HttpResponse:
+        """Says how to get in, to staff whose sign-in took no code."""
+        from pulsecloud.staff import second_factor
+
+        context = {
+            **self.each_context(request),
+            "title": "Two-factor sign-in needed",
+            "has_factor": second_factor.is_on(request),
+        }
+        return TemplateResponse(request, "staff/second_factor.html", context, status=403)
+
+    def search(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """In place of Unfold's, which looks for pages and remembers what it found for minutes."""
+        from pulsecloud.staff import find
+
+        term = request.GET.get("s", "").strip()
+        kinds = find.find(request, term)
+        if meant := find.straight_to(kinds):
+            return HttpResponseRedirect(meant)
+        context = {
+            **self.each_context(request),
+            "title": "Search",
+            "term": term,
+            "shortest": find.SHORTEST,
+            "kinds": kinds,
+        }
+        return TemplateResponse(request, "staff/search.html", context)
 
     def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -78,4 +116,4 @@ class StaffSite(UnfoldAdminSite):
     ) -> TemplateResponse:
         from pulsecloud.staff import home
 
-        return super().index(request, {**(extra_context or {}), **home.context()})
+        return super().index(request, {**(extra_context or {}), **home.context(request)})

@@ -39,6 +39,13 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Your account", "link": "/accounts/"},
+            {"title": "Two-factor sign-in", "link": reverse_lazy("mfa_index")},
+            {"title": "Change password", "link": reverse_lazy("account_change_password")},
+        ]
+    },
     "ENVIRONMENT": "pulsecloud.staff.theme.environment",
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda request: static("pulsecloud/staff.css")],
@@ -71,7 +78,7 @@ UNFOLD: dict[str, Any] = {
         },
     },
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
         "show_all_applications": False,
         "navigation": [
             {

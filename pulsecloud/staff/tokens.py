@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
+from pulsecloud.staff import organisation_tabs
 from pulsecloud.staff.verbs import ReasonForm, VerbAdmin, staff_actor
 from rbac import mobile, scopes, tokens
 from rbac.models import ApiToken
@@ -58,6 +59,8 @@ class TokensOnPage(VerbAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         organisation = self.get_object(request, object_id)
+        if organisation_tabs.chosen(request) != organisation_tabs.PEOPLE:
+            return super().change_view(request, object_id, form_url, extra_context)
         rows = _rows(organisation, may_revoke=request.user.has_perm(PERMISSION))
         more = {
             "token_rows": None if rows is None else rows[:SHOWN],
@@ -72,7 +75,8 @@ class TokensOnPage(VerbAdmin):
         if not request.user.has_perm(PERMISSION):
             raise PermissionDenied
         organisation, token = _found(organisation_id, token_id)
-        back = reverse("admin:tenants_organisation_change", args=[organisation_id])
+        page = reverse("admin:tenants_organisation_change", args=[organisation_id])
+        back = f"{page}?{organisation_tabs.KEY}={organisation_tabs.PEOPLE}"
         form = ReasonForm(request.POST if request.method == "POST" else None, needed=True)
         if request.method == "POST" and form.is_valid():
             tokens.revoke(

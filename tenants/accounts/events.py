@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import signals as account_signals
-from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.internal.flows.login import (
+    get_authentication_records,
+    record_authentication,
+)
 from allauth.core import context
 from allauth.mfa import signals as mfa_signals
 from allauth.mfa.models import Authenticator
@@ -81,6 +84,8 @@ def _factor_added(instance: Authenticator, created: bool, **_: Any) -> None:
     if not created or request is None or not isinstance(request.user, User):
         return
     totp = instance.type == Authenticator.Type.TOTP
+    if totp:  # took a code, so from here on this session is one that gave it
+        record_authentication(request, request.user, "mfa", id=instance.pk, type=instance.type)
     note(request, "two_factor_enabled" if totp else "recovery_codes_made", request.user)
 
 

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.django_db
 
 
 def page(organisation: Organisation) -> str:
-    return reverse("admin:tenants_organisation_change", args=[organisation.pk])
+    change = reverse("admin:tenants_organisation_change", args=[organisation.pk])
+    return f"{change}?tab=people"
 
 
 def phone(organisation: Organisation, name: str = "Anna's phone") -> tuple[ApiToken, str]:

@@ -20,7 +20,9 @@ def test_open_invitations_stand_on_the_organisations_page() -> None:
     over, _ = invite(organisation)
     member_invitations.revoke(invitation=over, actor=Actor.system("test"))
     client = staff.signed_in(staff.superuser())
-    page = client.get(reverse("admin:tenants_organisation_change", args=[organisation.pk]))
+    page = client.get(
+        reverse("admin:tenants_organisation_change", args=[organisation.pk]), {"tab": "people"}
+    )
     text = page.content.decode()
     assert page.status_code == 200 and invitation.email in text
     assert over.email not in text and token not in text

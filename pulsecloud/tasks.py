@@ -1,0 +1,43 @@
+"""Jobs of the wiring: what is about the whole platform."""
+
+from __future__ import annotations
+
+import structlog
+from django.conf import settings
+from procrastinate.contrib.django import app
+
+from pulsecloud import samples
+from pulsecloud.drills import standing
+
+log = structlog.get_logger(__name__)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(name="pulsecloud.tasks.sample", queueing_lock="sample")
+def sample(timestamp: int) -> None:
+    """Every 5 min: notes the platform's figures for the charts of the staff home."""
+    samples.take()
+    samples.prune()
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(name="pulsecloud.tasks.drill", queueing_lock="drill")
+def drill(timestamp: int) -> None:
+    """Every hour: runs the drills that are due (once a day, settings.DRILLS_EVERY), so that a
+    worker that was down at the time makes up for it. Not while hosted mode is off."""
+    due = standing.due() if settings.HOSTED_MODE else []
+    if not due:
+        return
+    # Every process that queues jobs imports this module; what runs drills is the worker's alone.
+    from pulsecloud.drills import record as drills
+    from pulsecloud.proof.record import AlreadyRunning
+
+    for name in due:
+        try:
+            record = drills.drill(name, lambda step: None)
+        except AlreadyRunning:
+            return
+        if record.passed:
+            log.info("drills passed", drills=name, seconds=record.seconds)
+        else:
+            log.error("drills blocked", drills=name, blocking=record.blocking)

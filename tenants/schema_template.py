@@ -13,7 +13,7 @@ import inspect
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,10 +116,14 @@ def _drop_drafts() -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Whoever else migrates schemas or makes the template waits; may be entered twice."""
+def alone(say: Callable[[str], object] = lambda text: None) -> Iterator[None]:
+    """Whoever else migrates schemas or makes the template waits; may be entered twice. Tells `say`
+    when it has to wait itself."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+        if not cursor.fetchone()[0]:
+            say("Another process is migrating schemas; waiting for it.")
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
     try:
         yield
     finally:

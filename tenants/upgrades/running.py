@@ -39,7 +39,13 @@ SAY_EVERY: Final = 2.0  # seconds between two lines of progress
 _BUSY = {"55P03": "is busy", "40P01": "is busy"}  # lock_not_available, deadlock_detected
 _TOO_SLOW = "57014"  # query_canceled: the statement time-out
 
-Say = Callable[[str], None]
+NOT_PREPARED: Final = "The platform's own tables are not migrated yet: run manage.py migrate."
+
+Say = Callable[[str], object]
+
+
+class NotPrepared(Exception):
+    """The platform's tables are older than this release."""
 
 
 class DatabaseGone(Exception):
@@ -108,10 +114,12 @@ def upgrade(
     """
     if connection.in_atomic_block:
         raise RuntimeError("Schemas are upgraded one transaction each, not within one.")
+    if not versions.can_be_noted():
+        raise NotPrepared(NOT_PREPARED)
     begun = time.monotonic()
     report = Report(versions.release().version)
     try:
-        with schema_template.alone():
+        with schema_template.alone(say):
             todo = versions.behind(look=look)
             report.behind = len(todo)
             if limit is not None:

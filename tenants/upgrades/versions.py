@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import ProgrammingError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
 from tenants import schemas
@@ -102,6 +103,14 @@ def release() -> Release:
     return Release(tuple(order), frozenset([*order, *replaced]))
 
 
+def can_be_noted() -> bool:
+    """Whether the platform's tables are new enough to hold the notes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('public.tenants_schemaversion') IS NOT NULL")
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
 def note(schema_name: str, *, version: str | None = None, seconds: float = 0.0) -> None:
     """Writes down that a schema is at `version` (default: this release's), in the caller's
     transaction. Call it whenever a schema is made, migrated or restored."""
@@ -178,26 +187,36 @@ def survey() -> Iterator[Schema]:
 def applied(names: Sequence[str]) -> dict[str, set[Key]]:
     """{schema: the tenant migrations that it has}; a schema that does not exist is left out."""
     found: dict[str, set[Key]] = {}
-    with connection.cursor() as cursor:
-        for start in range(0, len(names), _AT_ONCE):
-            asked = [schemas.checked(name) for name in names[start : start + _AT_ONCE]]
-            cursor.execute(
-                "SELECT nspname, to_regclass(nspname || '.django_migrations') IS NOT NULL"
-                " FROM pg_namespace WHERE nspname = ANY(%s)",
-                [asked],
-            )
-            there: list[tuple[str, bool]] = cursor.fetchall()
-            found |= {name: set() for name, _ in there}
-            parts = [
-                f"SELECT '{name}', app, name FROM \"{name}\".django_migrations"  # noqa: S608
-                for name, recorded in there
-                if recorded
-            ]
-            if parts:
-                cursor.execute(" UNION ALL ".join(parts))
-                for name, app, migration in cursor.fetchall():
-                    if app in labels():
-                        found[name].add((app, migration))
+    for start in range(0, len(names), _AT_ONCE):
+        some = [schemas.checked(name) for name in names[start : start + _AT_ONCE]]
+        try:
+            found |= _applied(some)
+        except ProgrammingError:  # one of them was dropped in the middle of the question
+            for name in some:
+                with suppress(ProgrammingError):
+                    found |= _applied([name])
+    return found
+
+
+def _applied(names: list[str]) -> dict[str, set[Key]]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nspname, to_regclass(nspname || '.django_migrations') IS NOT NULL"
+            " FROM pg_namespace WHERE nspname = ANY(%s)",
+            [names],
+        )
+        there: list[tuple[str, bool]] = cursor.fetchall()
+        found: dict[str, set[Key]] = {name: set() for name, _ in there}
+        parts = [
+            f"SELECT '{name}', app, name FROM \"{name}\".django_migrations"  # noqa: S608
+            for name, recorded in there
+            if recorded
+        ]
+        if parts:
+            cursor.execute(" UNION ALL ".join(parts))
+            for name, app, migration in cursor.fetchall():
+                if app in labels():
+                    found[name].add((app, migration))
     return found
 
 

@@ -168,3 +168,12 @@ def test_a_start_stops_for_a_migration_that_works_nowhere(
     next_release.use(release.BROKEN)
     with pytest.raises(preparation.CannotStart, match="rbac_nothing"):
         preparation.prepare_schemas()
+
+
+@pytest.mark.parametrize("options", [[], ["--check"], ["--dry-run"]])
+def test_before_the_platforms_own_migrations_it_says_so(own_db: str, options: list[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE public.tenants_schemaversion")
+    code, said = run(*options)
+    assert code == 2
+    assert "run manage.py migrate" in said

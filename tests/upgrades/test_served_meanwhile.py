@@ -130,17 +130,19 @@ def test_two_runs_at_once_do_the_work_once(own_db: str, next_release: NextReleas
     made = {make_organisation().schema_name for _ in range(4)}
     next_release.use(release.ADD_COLUMN)
     start = threading.Barrier(2, timeout=30)
+    said: list[str] = []
 
     def job() -> int:
         try:
             start.wait()
-            return running.upgrade().migrated
+            return running.upgrade(say=said.append).migrated
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(2) as pool:
         done = [future.result(timeout=60) for future in [pool.submit(job) for _ in range(2)]]
     assert sorted(done) == [0, 4]
+    assert said == ["Another process is migrating schemas; waiting for it."]
     assert versions.behind(look=True) == []
     assert schemas_of_ours() == made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.actors import Actor
@@ -121,3 +121,22 @@ def test_drafts_and_others_schemas_count_for_the_catalog(own_db: str) -> None:
     schemas.create_schema(schemas.new_schema_name())
     assert versions.count() == (2, 0)
     assert rows("SELECT count(*) FROM tenants_schemaversion") == [2]
+
+
+def test_a_schema_that_is_dropped_in_the_middle_of_the_question_is_left_out(
+    own_db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays, goes = make_organisation().schema_name, make_organisation().schema_name
+    asked = versions._applied
+    dropped: list[str] = []
+
+    def drop_then_ask(names: list[str]) -> object:
+        if not dropped:
+            dropped.append(goes)
+            with connection.cursor() as cursor:
+                cursor.execute(f'DROP SCHEMA "{goes}" CASCADE')
+            raise ProgrammingError("relation does not exist")
+        return asked(names)
+
+    monkeypatch.setattr(versions, "_applied", drop_then_ask)
+    assert set(versions.applied([stays, goes])) == {stays}

@@ -75,6 +75,8 @@ class Command(BaseCommand):
                     f"--{flag} must lie between 0.001 and 86400 seconds.", returncode=COULD_NOT_RUN
                 )
         try:
+            if not versions.can_be_noted():
+                raise running.NotPrepared(running.NOT_PREPARED)
             if options["check"]:
                 self.check_all()
             elif options["dry_run"]:
@@ -84,6 +86,7 @@ class Command(BaseCommand):
         except (
             rendering.BrokenMigration,
             running.DatabaseGone,
+            running.NotPrepared,
             schema_template.TemplateError,
         ) as error:
             if self.as_json:

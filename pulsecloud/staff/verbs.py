@@ -42,6 +42,7 @@ class Verb:
     `seen(subject)` is what the decision is about: the page carries it, and a subject for which it
     is something else by the time of the decision is left alone. `fields()` are asked for beside the
     reason and given to `run` by name. A dangerous verb asks for a recent sign-in first.
+    `tells(subject)` are consequences that only a look at the subject shows.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Verb:
     dangerous: bool = False
     seen: Callable[[Any], str] | None = None
     fields: Callable[[], dict[str, forms.Field]] | None = None
+    tells: Callable[[Any], Sequence[str]] | None = None
 
 
 class ReasonForm(forms.Form):
@@ -140,7 +142,8 @@ class VerbAdmin(StaffAdmin):
         ask_about_one.icon = verb.icon  # type: ignore[attr-defined]
         ask_about_one.attrs = {}  # type: ignore[attr-defined]
         ask_about_one.variant = (  # type: ignore[attr-defined]
-            ActionVariant.DANGER if verb.dangerous else ActionVariant.PRIMARY
+            # The page behind it warns; two red buttons on every page would soon warn of nothing.
+            ActionVariant.DEFAULT if verb.dangerous else ActionVariant.PRIMARY
         )
         return ask_about_one
 
@@ -186,6 +189,9 @@ class VerbAdmin(StaffAdmin):
             "subjects": subjects,
             "shown": [(subject, verb.seen(subject) if verb.seen else "") for subject in subjects],
             "fit": fit,
+            "told": [
+                text for subject in fit for text in (verb.tells(subject) if verb.tells else ())
+            ],
             "unfit": [(subject, reason) for subject, reason in reasons if reason],
             "form": form,
             "back": back,

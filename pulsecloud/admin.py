@@ -1,6 +1,7 @@
 """Registers the staff pages; Django's admin looks for this module in every application."""
 
 from pulsecloud.staff import (
+    backups,
     entitlement,
     invitations,
     jobs,
@@ -9,14 +10,15 @@ from pulsecloud.staff import (
     people,
     proofs,
     relay,
-    rollout,
     removals,
+    rollout,
     seals,
     sso,
     trail,
 )
 
 __all__ = [
+    "backups",
     "entitlement",
     "invitations",
     "jobs",
@@ -25,8 +27,8 @@ __all__ = [
     "people",
     "proofs",
     "relay",
-    "rollout",
     "removals",
+    "rollout",
     "seals",
     "sso",
     "trail",

@@ -10,6 +10,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from audit.actors import Actor
+from pulsecloud.staff.backup_verbs import BACK_UP
 from pulsecloud.staff.verbs import Verb, VerbRefused
 from tenants import lifecycle, provisioning
 from tenants.models import Organisation, State, SuspendedBy
@@ -166,4 +167,4 @@ PROVISION_AGAIN = Verb(
     run=_again,
     icon="replay",
 )
-ALL = (SUSPEND, LIFT, DELETE, RESTORE, PROVISION_AGAIN)
+ALL = (SUSPEND, LIFT, BACK_UP, DELETE, RESTORE, PROVISION_AGAIN)

@@ -94,18 +94,29 @@ UNFOLD: dict[str, Any] = {
                 "title": "Customers",
                 "items": [
                     _page("Organisations", "apartment", "tenants_organisation"),
-                    _page("Invitations", "mail", "tenants_invitation"),
+                    _page("Users", "group", "tenants_user"),
+                    _page("Sign-on providers", "key_visualizer", "tenants_ssoprovider"),
+                    _page("Sign-on people", "badge", "tenants_ssoidentity"),
+                ],
+            },
+            {
+                "title": "Who may come",
+                "items": [
                     {
                         "title": "Rollout",
                         "icon": "rocket_launch",
                         "link": reverse_lazy("admin:tenants_rollout"),
                         "permission": lambda request: request.user.has_perm("tenants.view_rollout"),
                     },
-                    _page("Deletions", "auto_delete", "tenants_removal"),
+                    _page("Invitations", "mail", "tenants_invitation"),
+                ],
+            },
+            {
+                "title": "Their data",
+                "items": [
+                    _page("Backups", "backup", "tenants_backup"),
+                    _page("Removals", "auto_delete", "tenants_removal"),
                     _page("Deletion receipts", "receipt_long", "tenants_deletionreceipt"),
-                    _page("Users", "group", "tenants_user"),
-                    _page("Sign-on providers", "key_visualizer", "tenants_ssoprovider"),
-                    _page("Sign-on people", "badge", "tenants_ssoidentity"),
                 ],
             },
             {

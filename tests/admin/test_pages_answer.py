@@ -50,6 +50,7 @@ LISTS = [
     "relay_registration",
     "tenants_deletionreceipt",
     "tenants_attestation",
+    "tenants_backup",
     "tenants_invitation",
     "tenants_organisation",
     "tenants_outboxmail",
@@ -84,6 +85,7 @@ def a_row_of_everything() -> Organisation:
         subject=str(organisation.pk),
         user=make_user(),
     )
+    a_backup(organisation)
     return organisation
 
 

@@ -52,6 +52,8 @@ GET   tenants_organisation_suspend:organisation              302 200 200 200
 GET   tenants_organisation_lift:organisation                 302 200 200 200
 GET   tenants_organisation_soft_delete:organisation          302 200 200 200
 GET   tenants_organisation_restore:organisation              302 200 200 200
+GET   tenants_organisation_back_up:organisation              302 200 200 200
+GET   tenants_backup_put_back:nobody                         302 404 404 404
 GET   tenants_organisation_provision:organisation            302 200 200 200
 GET   tenants_organisation_revoke_token:organisation,nobody 302 404 404 404
 GET   tenants_invitation_revoke:nobody                       302 404 404 404
@@ -63,6 +65,7 @@ GET   tenants_rollout_act:raise,public_beta                  302 403 403 200
 GET   tenants_user_close_account:nobody                      302 404 404 404
 GET   tenants_user_reopen_account:nobody                     302 404 404 404
 GET   tenants_user_remove_second_factor:nobody               302 404 404 404
+GET   tenants_removal_put_off:nothing                        302 404 404 404
 GET   tenants_removal_again:nothing                          302 404 404 404
 GET   procrastinate_procrastinatejob_again:nothing           302 404 404 404
 GET   audit_batch_verify:nothing                             302 404 404 404

@@ -83,7 +83,12 @@ def test_never_while_hosted_mode_is_off(settings: Any, monkeypatch: pytest.Monke
     settings.HOSTED_MODE = False
     settings.DRILLS_EVERY = 1.0
     asked: list[str] = []
-    monkeypatch.setattr(standing, "due", lambda: [asked.append("asked")])
+
+    def due() -> list[str]:
+        asked.append("asked")
+        return []
+
+    monkeypatch.setattr(standing, "due", due)
     tasks.drill(timestamp=0)
     assert asked == []
 

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from audit.models import Event
 from pulsecloud.staff import badges
+from pulsecloud.staff.organisation_verbs import LIFT, PROVISION_AGAIN, RESTORE
 from pulsecloud.staff.verbs import Verb, allowed
 from tenants import why
 from tenants.models import Backup, BackupKind, BackupState, Membership, Organisation, User
@@ -53,6 +54,7 @@ _WORDS: Final = {
     "relay_registered_again": ("Registered at the relay again", badges.CALM),
     "trial_started": ("Trial began", badges.CALM),
 }
+_OPENING: Final = [verb.name for verb in (LIFT, RESTORE, PROVISION_AGAIN)]
 _OTHERS: Final = [name for name in _WORDS if not name.startswith("org_")]
 
 
@@ -131,11 +133,11 @@ def _why(request: HttpRequest, organisation: Organisation, verbs: Any) -> dict[s
 
 
 def _ways(request: HttpRequest, organisation: Organisation, verbs: Any) -> Iterator[Way]:
-    """Verbs that apply now and take nothing away."""
+    """Verbs that apply now and open it again."""
     page = reverse("admin:tenants_organisation_change", args=[organisation.pk])
     verb: Verb
     for verb in verbs:
-        if not verb.dangerous and not verb.unfit(organisation) and allowed(request, verb):
+        if verb.name in _OPENING and not verb.unfit(organisation) and allowed(request, verb):
             yield Way(verb.title, page.replace("/change/", f"/{verb.name}/"))
 
 

@@ -47,7 +47,9 @@ _ORGANISATION = {
 SIGNUP: Final = extend_schema(
     operation_id="signup",
     summary="Sign an organisation up",
-    description="The answer is the same whether or not anything happened. Five an hour and address.",
+    description="The answer is the same whether or not anything happened. Five an hour and address. "
+    "503 `signups_stopped` or `stage_full` with `Retry-After`, to everybody alike, while nobody can "
+    "sign up.",
     auth=PUBLIC,
     request=SignupSerializer,
     responses={202: MessageSerializer, 400: None, 404: None, 429: None, 500: None, 503: None},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -206,7 +207,7 @@ ACTS: Final = {
         run=_start,
     ),
     "cap": Act(
-        title=lambda what: f"Cap of {stages.words(what)}",
+        title=lambda what: f"Change the cap of {stages.words(what)}",
         done=lambda what: f"The cap of {stages.words(what)} is changed.",
         consequences=lambda what: (
             f"{signups.present()} organisations count at the moment; canaries and requests whose "
@@ -353,6 +354,7 @@ class StageChangeAdmin(StaffAdmin):
             "cap": stages.cap_of(rollout, rollout.stage),
             "closed": signups.refusal(),
             "stopped": stopped,
+            "hosted_mode": settings.HOSTED_MODE,
             "toggle": ask_address("start" if stopped else "stop") if may else "",
             "history": StageChange.objects.select_related("by")[:HISTORY],
             "title": "Rollout",
@@ -392,7 +394,9 @@ class StageChangeAdmin(StaffAdmin):
         return self._page(request, "staff/rollout_ask.html", context)
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        frame = {**self.admin_site.each_context(request), "opts": self.opts}
+        """Without `opts` the header names the page instead of the list that it belongs to."""
+        title = str(context["title"])
+        frame = {**self.admin_site.each_context(request), "content_title": title}
         return TemplateResponse(request, template, {**frame, **context})
 
     @admin.display(description="when", ordering="at")

@@ -105,7 +105,9 @@ def playbooks(look: Look) -> Finding:
     missing = [name for name in PLAYBOOKS if not re.search(rf"\b{name}\b", headings)]
     if missing:
         return Finding(False, f"docs/runbook.md has no {', '.join(missing)}.")
-    return Finding(True, "docs/runbook.md has P1, P2, P3 and P4.", Evidence("file", file.name))
+    return Finding(
+        True, "docs/runbook.md has P1, P2, P3 and P4.", Evidence("file", "docs/runbook.md")
+    )
 
 
 def watched(look: Look) -> Finding:
@@ -117,7 +119,7 @@ def watched(look: Look) -> Finding:
     on_for = timezone.now() - since
     if on_for < WATCHED:
         left = timesince(timezone.now(), since + WATCHED)
-        return Finding(False, f"Hosted mode came on {timesince(since)} ago; {left} to go.", shown)
+        return Finding(False, f"Hosted mode came on {_ago(since)}; {left} to go.", shown)
     if not settings.PROMETHEUS_URL:
         return Finding(None, "No Prometheus is configured, so staff must say what they saw.", shown)
     try:
@@ -212,19 +214,22 @@ def _run(kind: ReadinessKind, fresh: timedelta) -> Finding:
         return Finding(False, f"No {kind.label} has run yet." if kind == ReadinessKind.PROVE
                        else f"The {kind.label} have not run yet.")  # fmt: skip
     shown = Evidence("readinessrecord", str(record.pk), record.started_at)
-    ago = timesince(record.started_at)
+    ago = _ago(record.started_at)
     if not record.passed:
         why = f": {record.blocking[0]}" if record.blocking else ""
-        return Finding(False, f"Blocked {ago} ago{why}", shown)
+        return Finding(False, f"Blocked {ago}{why}", shown)
     if timezone.now() - record.started_at > fresh:
-        return Finding(False, f"Passed {ago} ago, which is too old.", shown)
-    return Finding(True, f"Passed {ago} ago.", shown)
+        return Finding(False, f"Passed {ago}, which is too old.", shown)
+    return Finding(True, f"Passed {ago}.", shown)
+
+
+def _ago(moment: datetime) -> str:
+    recent = timezone.now() - moment < timedelta(minutes=1)
+    return "just now" if recent else f"{timesince(moment)} ago"
 
 
 def _event(action: str, says: str) -> Finding:
     event = Event.objects.filter(action=action, success=True).order_by("-id").first()
     if event is None or timezone.now() - event.at > KEPT:
         return Finding(None, f"The trail of the last {KEPT.days} days has no {action}.")
-    return Finding(
-        True, f"{says} {timesince(event.at)} ago.", Evidence("event", str(event.pk), event.at)
-    )
+    return Finding(True, f"{says}, {_ago(event.at)}.", Evidence("event", str(event.pk), event.at))

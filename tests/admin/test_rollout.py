@@ -51,7 +51,7 @@ def long_ago(client: Client) -> None:
 def test_says_what_is_missing_for_each_stage(client: Client) -> None:
     page = text(client.get(checklist()))
     assert "Private beta" in page and "4 of 5 missing" in page
-    assert "Run `manage.py drill rbac`." in page
+    assert ">manage.py drill rbac</code>" in page
     assert "What is missing to open public beta" in page
     assert "Go back to dev" in page
     assert ask_address("attest", "rbac_isolation") in page

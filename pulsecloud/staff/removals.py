@@ -1,15 +1,17 @@
-"""Deletions: what is going to be deleted when, what that takes, what failed; and the receipts."""
+"""Removals: what is going to be deleted when, what that takes, what failed; and the receipts."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from audit.actors import Actor
 from pulsecloud.staff import badges, filters
@@ -25,6 +27,14 @@ _NOTICES: Final = {
     "requested": "when it was asked for",
     "week": "a week before",
     "day": "a day before",
+}
+_STEPS: Final = {
+    "relay": "Runtime and relay let go",
+    "tokens": "Devices and tokens ended",
+    "entitlement": "Subscription and leases forgotten",
+    "caches": "Caches and request counts forgotten",
+    "people": "People let go, sessions ended",
+    "schema": "Tables dropped",
 }
 
 
@@ -49,6 +59,42 @@ AGAIN = Verb(
     unfit=lambda removal: "" if removal.next_try_at else "does not wait for another try",
     run=_hurry,
     icon="replay",
+)
+
+
+def _put_off(removal: Removal, actor: Actor, reason: str, *, days: int) -> None:
+    try:
+        reaper.put_off(organisation=removal.organisation, days=days, actor=actor, reason=reason)
+    except TransitionRefused as refused:
+        raise VerbRefused(str(refused)) from refused
+
+
+def _days() -> dict[str, forms.Field]:
+    return {
+        "days": forms.IntegerField(
+            min_value=1,
+            max_value=reaper.MOST_PUT_OFF,
+            initial=7,
+            widget=UnfoldAdminIntegerFieldWidget(),
+            help_text="Counted from its date, or from now when it is due already.",
+        )
+    }
+
+
+PUT_OFF = Verb(
+    name="put_off",
+    title="Put off",
+    done="Put off",
+    permission="tenants.change_removal",
+    consequences=(
+        "It is deleted that much later, and can be restored until then. It stays shut.",
+        "Its owner is reminded again before the new date.",
+    ),
+    unfit=lambda removal: "is being deleted" if removal.organisation.state == State.PURGING else "",
+    run=_put_off,
+    icon="event_repeat",
+    reason_needed=True,
+    fields=_days,
 )
 
 
@@ -87,7 +133,7 @@ class RemovalAdmin(VerbAdmin):
     search_fields = ("organisation__label", "organisation__display_name")
     search_help_text = "Label or name"
     ordering = ("due_at",)
-    verbs = (AGAIN,)
+    verbs = (PUT_OFF, AGAIN)
     change_form_template = "staff/removal.html"
     fieldsets = (
         (
@@ -132,7 +178,7 @@ class RemovalAdmin(VerbAdmin):
     def waits(self, removal: Removal) -> str:
         return badges.badge(*_waiting_for(removal))
 
-    @admin.display(description="deleted", ordering="due_at")
+    @admin.display(description="due", ordering="due_at")
     def due(self, removal: Removal) -> str:
         return ago(removal.due_at)
 
@@ -175,7 +221,10 @@ def _shown(removal: Removal) -> dict[str, Any]:
         "begun": begun,
         "lines": blast.in_words(counts),
         "tables": counts.get("tables", {}),
-        "steps": [(effect.name, effect.name in removal.done) for effect in effects()],
+        "steps": [
+            (_STEPS.get(effect.name, effect.name), effect.name in removal.done)
+            for effect in effects()
+        ],
         "notices": [
             (_NOTICES.get(each["kind"], each["kind"]), parse_datetime(each["at"]))
             for each in removal.notices

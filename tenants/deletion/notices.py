@@ -160,13 +160,22 @@ def _put_off(organisation: Organisation, removal: Removal, until: datetime) -> N
 
 
 def _under_way(removal: Removal, kind: str) -> bool:
-    """Whether this notice was posted and needs no other: it went out, is being tried, or was given
-    up as often as it ever will be."""
+    """Whether this notice was posted and needs no other: it went out for this date (of one that was
+    put off it goes out again), is being tried, or was given up as often as it ever will be."""
     posted = _posted(removal, kind)
-    given_up = OutboxMail.objects.filter(
-        pk__in=[each["mail"] for each in posted], sent_at=None, body=""
-    ).count()
-    return len(posted) > given_up or given_up >= GIVEN_UP
+    outbox = OutboxMail.objects.in_bulk([each["mail"] for each in posted])
+    given_up = 0
+    for each in posted:
+        kept = outbox.get(each["mail"])
+        sent = parse_datetime(each["at"]) if kept is None else kept.sent_at
+        if sent is not None:
+            if kind not in BEFORE or sent >= removal.due_at - BEFORE[kind]:
+                return True
+        elif kept is not None and kept.body:
+            return True
+        else:
+            given_up += 1
+    return given_up >= GIVEN_UP
 
 
 def _posted(removal: Removal, kind: str) -> list[dict[str, str]]:

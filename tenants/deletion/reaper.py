@@ -51,6 +51,7 @@ ACTOR: Final = Actor.system("reaper")
 # After a failure: five minutes, doubled each time, six hours at most.
 PAUSE: Final = timedelta(minutes=5)
 LONGEST_PAUSE: Final = timedelta(hours=6)
+MOST_PUT_OFF: Final = 365  # days at a time
 COPIES: Final = 3  # attempts at a final copy of data that keeps changing
 
 DELETED, DRY_RUN, FAILED = "deleted", "dry_run", "failed"
@@ -170,6 +171,37 @@ def hurry(*, removal: Removal, actor: Actor, reason: str = "") -> None:
             subject=organisation.label,
             reason=reason,
         )
+
+
+def put_off(*, organisation: Organisation, days: int, actor: Actor, reason: str = "") -> Removal:
+    """Gives a deletion that has not begun `days` more, counted from its date or from now, whichever
+    is later; it can be restored as long. Raises TransitionRefused: `not_pending_deletion`,
+    `retention_over` (it has begun), `invalid_retention_days` (1 to MOST_PUT_OFF)."""
+    if not 1 <= days <= MOST_PUT_OFF:
+        raise TransitionRefused(
+            "invalid_retention_days", f"Put it off by 1 to {MOST_PUT_OFF} days."
+        )
+    with transaction.atomic():
+        current = locked(organisation)
+        if current.state in (State.PURGING, State.DELETED):
+            raise TransitionRefused("retention_over", "It is being deleted already.")
+        removal = Removal.objects.select_for_update().filter(organisation=current).first()
+        if removal is None or current.state != State.PENDING_DELETION:
+            raise TransitionRefused("not_pending_deletion", "No deletion of it is planned.")
+        before = removal.due_at
+        removal.due_at = max(before, timezone.now()) + timedelta(days=days)
+        removal.save(update_fields=["due_at"])
+        trail.record(
+            action="org_deletion_put_off",
+            actor=actor,
+            organisation=current.pk,
+            subject=current.label,
+            reason=reason,
+            before={"due_at": before},
+            after={"due_at": removal.due_at},
+        )
+    removal.organisation = current
+    return removal
 
 
 def dry_run(removal: Removal) -> Reaped:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.models import Event
+from tenants import lifecycle
 from tenants.deletion import reaper
-from tenants.models import DeletionReceipt, Organisation, Removal
+from tenants.models import DeletionReceipt, Organisation, Removal, SuspendedBy
 from tests.admin.staff import HOSTILE, changelist
-from tests.deletion.aging import asked, overdue, reap
+from tests.deletion.aging import ACTOR, asked, overdue, reap
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +88,21 @@ def test_nothing_to_try_again_where_nothing_failed(client: Client) -> None:
     removal = Removal.objects.get(organisation=asked())
     page = text(client.get(page_of(removal).replace("/change/", "/again/")))
     assert "Nothing to do" in page and "does not wait for another try" in page
+
+
+def test_one_that_is_due_is_put_off_and_can_be_restored_again(client: Client) -> None:
+    """On a night on which deletions look wrong."""
+    organisation = overdue(days=1)
+    removal = Removal.objects.get(organisation=organisation)
+    path = page_of(removal).replace("/change/", "/put_off/")
+    page = client.post(path, {"confirmed": "yes", "days": "400", "reason": "look first"})
+    assert "less than or equal to 365" in text(page)
+    data = {"confirmed": "yes", "days": "7", "reason": "look first"}
+    assert "Put off: " in text(client.post(path, data, follow=True))
+    removal.refresh_from_db()
+    assert 6.9 < (removal.due_at - timezone.now()).total_seconds() / 86400 <= 7
+    assert reaper.sweep() == []
+    lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
 
 
 def test_the_receipt_is_checked_when_it_is_shown(client: Client) -> None:

@@ -130,6 +130,19 @@ def test_a_dead_mailbox_does_not_keep_data_for_ever(settings: Any) -> None:
     assert [each.action for each in reaping.once()] == ["deleted"]
 
 
+def test_reminded_again_of_one_that_was_put_off() -> None:
+    organisation = overdue(days=2)
+    assert kinds(organisation) == ["requested", "day"]
+    reaper.put_off(organisation=organisation, days=7, actor=ACTOR, reason="asked by mail")
+    assert notices.send_due() == 0
+    pass_time(organisation, days=6)
+    assert reaping.once() == []
+    assert kinds(organisation) == ["requested", "day", "day"]
+    assert notices.send_due() == 0
+    pass_time(organisation, days=1, minutes=1)
+    assert [each.action for each in reaping.once()] == ["deleted"]
+
+
 def test_cancelled_and_told_so() -> None:
     organisation = asked(display_name="Acme")
     lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)

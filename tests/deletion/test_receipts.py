@@ -262,6 +262,20 @@ class TestReaperCommand:
         code, text = run("reaper", capsys=capsys)
         assert code == 2 and "Hosted mode is off" in text
 
+    def test_puts_off(self, capsys: Any) -> None:
+        organisation = overdue(days=1)
+        wish = ["reaper", organisation.label, "--put-off", "3"]
+        assert run(*wish, capsys=capsys)[0] == 2, "a reason is needed"
+        code, text = run(*wish, "--reason", "look first", capsys=capsys)
+        assert code == 0 and f"{organisation.label}: due " in text
+        assert run("reaper", organisation.label, capsys=capsys)[0] == 2
+        event = Event.objects.get(action="org_deletion_put_off", organisation=organisation.pk)
+        assert event.reason == "look first"
+        code, text = run(
+            "reaper", organisation.label, "--put-off", "0", "--reason", "x", capsys=capsys
+        )
+        assert code == 2 and "1 to 365" in text
+
     def test_one_that_fails_ends_with_1(self, capsys: Any, settings: Any, tmp_path: Path) -> None:
         organisation = overdue(days=1)
         blocked = tmp_path / "no folder"

@@ -37,10 +37,20 @@ class Command(BaseCommand):
             help="change nothing: show what would go (rows, bytes, sockets, tokens, people); with a "
             "label also of one whose retention is not over",
         )
+        parser.add_argument(
+            "--put-off",
+            type=int,
+            metavar="DAYS",
+            help="with a label: delete nothing, give its deletion this many more days (from now, when "
+            "it is due already), in which it can be restored",
+        )
         parser.add_argument("--reason", default="", help="for the audit trail")
         parser.add_argument("--json", action="store_true", help="print a JSON array")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["put_off"] is not None:
+            self._put_off(options)
+            return
         if options["dry_run"]:
             found = self._dry_run(options["label"])
         elif not settings.HOSTED_MODE:
@@ -60,6 +70,25 @@ class Command(BaseCommand):
                 self._show(each)
         if any(each.action == reaper.FAILED for each in found):
             sys.exit(1)
+
+    def _put_off(self, options: dict[str, Any]) -> None:
+        if not options["label"] or not options["reason"].strip():
+            raise CommandError("--put-off takes a label and a --reason.", returncode=2)
+        organisation = self._organisation(options["label"])
+        try:
+            removal = reaper.put_off(
+                organisation=organisation,
+                days=options["put_off"],
+                actor=ACTOR,
+                reason=options["reason"],
+            )
+        except TransitionRefused as refused:
+            raise CommandError(str(refused), returncode=2) from None
+        if options["json"]:
+            facts = {"label": organisation.label, "due_at": removal.due_at.isoformat()}
+            self.stdout.write(json.dumps(facts))
+        else:
+            self.stdout.write(f"{organisation.label}: due {removal.due_at:%Y-%m-%d %H:%M} UTC")
 
     def _dry_run(self, label: str | None) -> list[reaper.Reaped]:
         if not label:

@@ -55,7 +55,8 @@ JOURNEY = (
     ("3. Health", "Upgrade"),
     (P1, "Many organisations are being deleted"),
     (P2, "Many organisations are suspended", P3),
-    ("6. RBAC", "Back up and restore"),
+    ("6. RBAC", "Back up"),
+    ("Restore",),
     ("Delete and restore within retention",),
     ("Raise and lower",),
     ("Purge",),
@@ -100,6 +101,20 @@ class Installation:
         """The one organisation that was invited: what the page calls LABEL."""
         (found,) = json.loads(self.manage("organisation", "list", "--canaries", "--json"))
         self.environment["LABEL"] = found["label"]
+
+    def lose_its_data(self) -> None:
+        """What a bad statement in the wrong terminal does: nobody has a role any more."""
+        label = self.environment["LABEL"]
+        self.manage(
+            "shell",
+            "-c",
+            "from rbac.models import Role, Assignment\n"
+            "from tenants.models import Organisation\n"
+            "from tenants.schemas import in_schema\n"
+            f"with in_schema(Organisation.objects.get(label={label!r})):\n"
+            "    Assignment.objects.all().delete(), Role.objects.all().delete()\n",
+        )
+        assert json.loads(self.manage("organisation", "show", label, "--json"))["state"] == "active"
 
     def let_the_retention_pass(self) -> None:
         """Asks for its deletion, as if that had been done two days ago with a day of retention."""
@@ -157,6 +172,8 @@ def installation() -> Iterator[Installation]:
 
 def test_every_command_does_what_the_page_says(installation: Installation) -> None:
     for sections in JOURNEY:
+        if sections == ("Restore",):
+            installation.lose_its_data()
         if sections == ("Purge",):
             installation.let_the_retention_pass()
         try:

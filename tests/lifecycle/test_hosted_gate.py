@@ -59,7 +59,8 @@ def test_the_list_is_the_contracts() -> None:
 
 @pytest.mark.parametrize("route", BUILT, ids=str)
 def test_the_view_at_its_address_is_bound_to_it(route: Route) -> None:
-    assert resolve(route.path.replace("{id}", "x")).func.hosted_route is route
+    view = resolve(route.path.replace("{id}", "x")).func
+    assert getattr(view, "hosted_route", None) is route
 
 
 @pytest.mark.parametrize("route", MISSING, ids=str)

@@ -19,12 +19,15 @@ from tenants.models import Organisation, Session, State
 
 # What may remember a purged organisation, and why.
 _EXEMPT: Final = {
+    "tenants_backup": "encrypted copies, until the date in the receipt; canaries have none",
     "tenants_organisation": "the tombstone itself, looked at below",
     "tenants_readinessrecord": "a proof names the canary that it made and removed",
     "audit_event": "the trail outlives what it is about",
     "tenants_deletionreceipt": "is what a customer can be shown; holds nothing about a person",
     "relay_server_blockedinstance": "keeps a tombstone's instance id out of service for ever",
 }
+# A canary leaves nothing of these.
+_NOT_OF_CANARIES: Final = {"tenants_backup"}
 
 
 def residue(organisation_id: UUID) -> list[str]:
@@ -45,7 +48,8 @@ def residue(organisation_id: UUID) -> list[str]:
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
             " AND relkind IN ('r', 'p') ORDER BY relname"
         )
-        tables = [row[0] for row in cursor.fetchall() if row[0] not in _EXEMPT]
+        exempt = _EXEMPT.keys() - (_NOT_OF_CANARIES if organisation.canary else set())
+        tables = [row[0] for row in cursor.fetchall() if row[0] not in exempt]
         for table in tables:
             cursor.execute(
                 f'SELECT count(*) FROM public."{table}" AS t WHERE t::text ~* %s',  # noqa: S608

@@ -101,7 +101,7 @@ BACK_UP = Verb(
 )
 PUT_BACK = Verb(
     name="put_back",
-    title="Put the organisation back",
+    title="Put back",
     done="Put back",
     permission="tenants.change_backup",
     consequences=(

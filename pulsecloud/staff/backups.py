@@ -89,7 +89,7 @@ class BackupAdmin(VerbAdmin):
     ) -> Any:
         backup = self.get_object(request, object_id)
         parts = backup.manifest.get("parts", {}) if backup is not None else {}
-        more = {"parts": [{"name": name, **part} for name, part in parts.items()]}
+        more = {"parts": [{"name": name, **part} for name, part in sorted(parts.items())]}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
     @admin.display(description="organisation", ordering="organisation__label")

@@ -34,6 +34,8 @@ _WORDS: Final = {
     "org_provisioning_retried": "Setting up tried again",
     "org_renamed": "Organisation renamed",
     "org_requested": "Organisation requested",
+    "org_restored": "Deletion cancelled",
+    "org_soft_deleted": "Deletion asked for",
     "org_suspended": "Organisation suspended",
     "org_unsuspended": "Suspension lifted",
     "ownership_transferred": "Ownership transferred",

@@ -76,9 +76,15 @@ class Life:
 
     def _look(self, tenant: Tenant, verb: str, status: int) -> None:
         """Whether the organisation's door knows at once."""
-        answer = tenant.canary.inside("GET", "/api/organisation")
-        foreign = foreign_label(answer.content, tenant.label)
-        wrong = f"after {verb}: {answer.status_code}" if answer.status_code != status else ""
+        wrong = foreign = ""
+        try:
+            answer = tenant.canary.inside("GET", "/api/organisation")
+        except httpx.HTTPError as failed:
+            wrong = f"after {verb}: {str(failed)[:120]}"
+        else:
+            foreign = foreign_label(answer.content, tenant.label)
+            if answer.status_code != status:
+                wrong = f"after {verb}: {answer.status_code}"
         if wrong or foreign:
             self.samples.append(Sample("life_cycle", time.monotonic(), 0.0, wrong, foreign))
 

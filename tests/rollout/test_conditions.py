@@ -26,6 +26,7 @@ from tenants.models import (
 )
 from tenants.rollout import attestations, conditions
 from tenants.rollout.conditions import Condition
+from tenants.rollout.stages import RolloutRefused
 from tests.factories import make_organisation
 from tests.rollout import standing
 from tests.rollout.standing import vouch
@@ -168,7 +169,7 @@ def test_events_of_long_ago_show_nothing_and_can_be_vouched_for() -> None:
 
 def test_what_is_not_in_the_release_can_be_vouched_for_by_nobody() -> None:
     standing.stage()
-    with pytest.raises(attestations.RolloutRefused) as refused:
+    with pytest.raises(RolloutRefused) as refused:
         vouch("ga_stripe")
     assert refused.value.code == "not_attestable"
 
@@ -185,7 +186,7 @@ def test_what_is_not_in_the_release_can_be_vouched_for_by_nobody() -> None:
     ],
 )
 def test_vouching_has_rules(condition: str, reason: str, days: int | None, code: str) -> None:
-    with pytest.raises(attestations.RolloutRefused) as refused:
+    with pytest.raises(RolloutRefused) as refused:
         attestations.attest(condition=condition, actor=standing.ACTOR, reason=reason, days=days)
     assert refused.value.code == code
     assert not Attestation.objects.exists()
@@ -197,7 +198,7 @@ def test_what_was_vouched_for_can_be_withdrawn() -> None:
         attestations.withdraw(condition="ga_load", actor=standing.ACTOR, reason="it was wrong") == 1
     )
     assert not found("ga_load").met
-    with pytest.raises(attestations.RolloutRefused) as refused:
+    with pytest.raises(RolloutRefused) as refused:
         attestations.withdraw(condition="ga_load", actor=standing.ACTOR)
     assert refused.value.code == "not_attested"
     actions = (

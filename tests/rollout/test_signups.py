@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from tenants import invitations, signup
+from tenants import invitations, signup, signup_rules
 from tenants.links import LinkRefused
 from tenants.models import Organisation, Rollout, Stage, State
 from tenants.rollout import signups, stages
@@ -184,7 +184,7 @@ def test_the_last_place_is_not_raced(live_db: None) -> None:
         *[lambda path=path: signup.prove_by_link(path.rpartition("/")[2]) for path in paths],
         *[
             lambda email=email, token=token: signup.sign_up(
-                signup.signup_rules.Request(email, "Raced Ltd", None, token)
+                signup_rules.Request(email, "Raced Ltd", None, token)
             )
             for email, token in zip(by_mail, mailed, strict=True)
         ],

@@ -79,7 +79,9 @@ def test_only_a_digest_is_stored() -> None:
 
 @pytest.mark.covers("F70")
 def test_the_last_seat_is_not_raced(live_db: None) -> None:
-    Rollout.objects.update_or_create(pk=1, defaults={"stage": Stage.PRIVATE_BETA})
+    # Other tests have left organisations in this database; the race is not about the cap.
+    policy = {"stage": Stage.PRIVATE_BETA, "private_beta_cap": None}
+    Rollout.objects.update_or_create(pk=1, defaults=policy)
     seats = invitation(seats=3)
     emails = [f"{unique('race')}@example.test" for _ in range(8)]
     barrier = threading.Barrier(len(emails))

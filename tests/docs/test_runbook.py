@@ -82,7 +82,7 @@ class Installation:
     def follow(self, *sections: str) -> None:
         """Does what the page says under these headings."""
         headings = [FIRST, *sections]
-        console.run(PAGE, env=self.environment, cwd=ROOT, sections=headings, seconds=280)
+        console.run(PAGE, env=self.environment, cwd=ROOT, sections=headings, seconds=400)
 
     def manage(self, *arguments: str) -> str:
         script = f'set -a; . "$ENV_FILE"; exec {sys.executable} manage.py "$@"'
@@ -170,6 +170,7 @@ def installation() -> Iterator[Installation]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.mark.timeout(900)  # four starts, a proof, drills and forty commands, each a process
 def test_every_command_does_what_the_page_says(installation: Installation) -> None:
     for sections in JOURNEY:
         if sections == ("Restore",):

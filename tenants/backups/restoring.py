@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
-from django.db import Error, transaction
+from django.db import Error, connection, transaction
 
 from audit import trail
 from audit.actors import Actor
@@ -30,7 +30,8 @@ __all__ = ["Difference", "Plan", "RestoreRefused", "newest", "plan", "restore"]
 
 log = structlog.get_logger(__name__)
 
-LISTED = 200  # differences in an audit row; a plan has them all
+LOCK_WAIT: Final = "5s"
+LISTED: Final = 200  # differences in an audit row; a plan has them all
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ def restore(*, organisation: Organisation, backup: Backup, actor: Actor, reason:
                     schemas.drop_schema(built.schema)
                 raise
             faults.point("restore_switched")
-            with suppress(Error):  # somebody still reads it: the worker drops it later
-                schemas.drop_schema(old)
+            _drop_old(old)
     except (RestoreRefused, Error, OSError):
         metrics.put_back(False)
         raise
@@ -214,6 +214,14 @@ def _switch(
         },
     )
     transaction.on_commit(lambda: metrics.put_back(True))
+
+
+def _drop_old(schema: str) -> None:
+    """Nobody finds it any more. Whoever still reads it keeps it: then the worker drops it later."""
+    with suppress(Error), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
+        schemas.drop_schema(schema)
 
 
 def _told(what: Plan, when: str) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as live_settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from rbac.models import Role
@@ -93,6 +93,36 @@ def test_killed_after_the_switch_it_is_put_back(live_db: None) -> None:
     loading.drop_leftovers()
     assert not schemas.schema_exists(old)
     assert schemas.schema_exists(organisation.schema_name)
+
+
+def test_a_reader_of_the_old_tables_holds_nobody_up(
+    live_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long report over the old tables: the switch happens, and they are dropped when it is over."""
+    monkeypatch.setattr(restoring, "LOCK_WAIT", "200ms")
+    organisation = filled()
+    backup, old = back_up(organisation), organisation.schema_name
+    reading, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        try:
+            with transaction.atomic(), in_schema(organisation):
+                Role.objects.count()
+                reading.set()
+                assert done.wait(60)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert reading.wait(30)
+    put_back(Organisation.objects.get(pk=organisation.pk), backup)
+    organisation.refresh_from_db()
+    assert organisation.schema_name != old and schemas.schema_exists(old)
+    done.set()
+    thread.join(30)
+    assert loading.drop_leftovers() >= 1
+    assert not schemas.schema_exists(old)
 
 
 def test_what_is_at_work_is_no_leftover(live_db: None) -> None:

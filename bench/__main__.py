@@ -23,6 +23,7 @@ MEASURES = (
     "runtime_memory",
     "tenant_get",
     "noisy_neighbour",
+    "staff_lists",
 )
 NAMED_ONLY = ("load",)
 

@@ -44,7 +44,8 @@ def _counter(bad: str, total: str) -> tuple[Callable[[_Values], float], Callable
 
 OBJECTIVES: Final = (
     Objective(
-        "availability", "Requests answered without a 5xx", 0.999, 30, *_counter("errors", "requests")
+        "availability", "Requests answered without a 5xx", 0.999, 30,
+        *_counter("errors", "requests"),
     ),
     Objective(
         "provisioning", "Attempts at setting up that worked", 0.99, 7,

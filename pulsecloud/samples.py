@@ -1,4 +1,4 @@
-"""The platform's figures over time: one sample every five minutes, for the charts of the staff home.
+"""The platform's figures over time: one sample every five minutes, for charts of the staff home.
 
 Prometheus is where history belongs; but a beta run by one person should show its last 24 hours
 before anybody has installed one. A sample holds gauges as they were, and counters as they stood;
@@ -45,7 +45,8 @@ _VERBS: Final = "pulse_hosted_lifecycle_seconds"
 
 @dataclass(frozen=True)
 class Point:
-    """What the samples of one stretch of time say: the mean of each gauge, the move of each counter.
+    """What the samples of one stretch of time say: each gauge's mean, each counter's move.
+
     A stretch without samples has no point. The counters moved in `seconds`, which is longer than
     the stretch after a gap."""
 
@@ -150,7 +151,9 @@ def _sql() -> str:
     said = ", ".join([f"avg({n})" for n in GAUGES] + [f"sum({n}_moved)" for n in COUNTERS])
     return f"""
         WITH raw AS (SELECT at, {read} FROM tenants_sample WHERE at >= %(since)s - %(step)s),
-             each AS (SELECT at, extract(epoch FROM at - lag(at) OVER w) AS seconds, {", ".join(GAUGES)}, {moved} FROM raw WINDOW w AS (ORDER BY at))
+             each AS (SELECT at, extract(epoch FROM at - lag(at) OVER w) AS seconds,
+                             {", ".join(GAUGES)}, {moved}
+                        FROM raw WINDOW w AS (ORDER BY at))
         SELECT date_bin(%(step)s, at, 'epoch'::timestamptz) AS stretch, sum(seconds), {said}
           FROM each WHERE at >= %(since)s GROUP BY stretch ORDER BY stretch
     """  # noqa: S608  names of this module only

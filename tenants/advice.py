@@ -66,7 +66,7 @@ def advice_of(check: Any, asked: Asked, code: str) -> Advice:
     return advise(asked, code)
 
 
-# --- of the checks that stand in this room ----------------------------------------------------------
+# --- of the checks that stand in this room ------------------------------------------------------
 
 
 def hosted_mode(asked: Asked, code: str) -> Advice:

@@ -18,7 +18,7 @@ Value = float | None
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time to look back on, in steps of which each is one point of a line."""
+    """A stretch of time to look back on, in steps; each is one point of a line."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ def span(name: str) -> Span:
 
 
 def moments(since: datetime, until: datetime, step: timedelta) -> list[datetime]:
-    """Where points may stand: multiples of `step` since 1970, as PostgreSQL's date_bin cuts them."""
+    """Where points may stand: multiples of `step` since 1970, as PostgreSQL's date_bin cuts."""
     seconds = step.total_seconds()
     first = math.ceil(since.timestamp() / seconds)
     last = math.floor(until.timestamp() / seconds)

@@ -163,14 +163,15 @@ def _notices(
         yield Notice("warn", f"{_many(failed, 'failed job')}.",
                      _list("procrastinate_procrastinatejob", wrong="failed"))  # fmt: skip
     if now.job_wait > SLOW_QUEUE:
-        yield Notice("bad", f"A job has been waiting for {now.job_wait / 60:.0f} minutes: is the "
-                     "worker running?", _list("procrastinate_procrastinatejob", wrong="open"))  # fmt: skip
+        waiting = f"A job has been waiting for {now.job_wait / 60:.0f} minutes"
+        address = _list("procrastinate_procrastinatejob", wrong="open")
+        yield Notice("bad", f"{waiting}: is the worker running?", address)
     if now.mail_failed:
         yield Notice("warn", f"{_many(now.mail_failed, 'mail')} could not be sent.",
                      _list("tenants_outboxmail", sent="failed"))  # fmt: skip
     if now.trail.stuck:
-        yield Notice("bad", "Audit events are not being sealed. Run `manage.py audit seal`; it says "
-                     "why.", _list("audit_batch"))  # fmt: skip
+        yield Notice("bad", "Audit events are not being sealed. Run `manage.py audit seal`; it "
+                     "says why.", _list("audit_batch"))  # fmt: skip
     for record in records.values():
         if not record.passed:
             address = reverse("admin:tenants_readinessrecord_change", args=[record.pk])

@@ -95,9 +95,12 @@ def _over_time(span: Span, at: Sequence[datetime], points: Sequence[Point]) -> l
     total = line("", "", "requests").total
     broken = line("", "", "errors").total
     return [
-        charts.line_chart("Active organisations", active.now, "canaries left out", [active], at, span),
         charts.line_chart(
-            "Live instances", connected.now, f"of {wanted.now} that should be connected",
+            "Active organisations", active.now, "canaries left out", [active], at, span
+        ),
+        charts.line_chart(
+            "Live instances", connected.now,
+            f"of {wanted.now} that should be connected" if wanted.last is not None else "",
             [connected, wanted], at, span,
         ),
         charts.line_chart("App sessions", phones.now, "phones connected", [phones], at, span),
@@ -106,7 +109,8 @@ def _over_time(span: Span, at: Sequence[datetime], points: Sequence[Point]) -> l
             f"{said(broken)} of {said(total)} answered with a 5xx", [asked, errors], at, span,
         ),
         charts.line_chart(
-            "Queue", f"{wait.now} s", f"wait of the oldest due job; {failed.now} failed",
+            "Queue", f"{wait.now} s" if wait.last is not None else wait.now,
+            f"wait of the oldest due job; {failed.now} failed",
             [wait], at, span,
         ),
     ]  # fmt: skip

@@ -30,7 +30,7 @@ OVERVIEW, TIMELINE, PEOPLE, BILLING, RELAY, BACKUPS, AUDIT = TABS = (
 EVENTS_SHOWN: Final = 50
 MILESTONES_SHOWN: Final = 100
 
-# Actions of the trail that make up its life, in words; others that begin with org_ come as they are.
+# Actions of the trail that make up its life, in words; others that begin with org_ as they are.
 _WORDS: Final = {
     "org_requested": ("Asked for", badges.CALM),
     "org_mailbox_proved": ("Mailbox proved", badges.CALM),

@@ -1,4 +1,4 @@
-"""Organisations: what they are, whether phones reach them, what is paid for, and what went wrong."""
+"""Organisations: what they are, whether phones reach them, what is paid for, what went wrong."""
 
 from __future__ import annotations
 
@@ -102,11 +102,13 @@ class OrganisationAdmin(TokensOnPage):
         return [name for _, part in fieldsets for row in part["fields"] for name in row]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        """Refresh tokens are for external runtimes, which few have."""
+        """Refresh tokens are for external runtimes, which few have; an empty table says nothing."""
         tab = organisation_tabs.chosen(request)
         inlines: list[Any] = list(self.inlines_of.get(tab, ()))
         if tab == organisation_tabs.BILLING and obj is not None and obj.runtime == Runtime.EXTERNAL:
             inlines.append(RefreshTokenInline)
+        if tab == organisation_tabs.PEOPLE and obj is not None and not _invites(obj):
+            inlines.remove(MemberInvitationInline)
         return inlines
 
     def get_search_results(
@@ -274,6 +276,11 @@ def _standing(organisation: Organisation) -> Iterator[tuple[str, str]]:
         yield ("deletion", "due")
     if organisation.deleted_at is not None:
         yield ("deleted", "created")
+
+
+def _invites(organisation: Organisation) -> bool:
+    waiting = organisation.member_invitations.filter(accepted_at=None, declined_at=None)
+    return waiting.filter(revoked_at=None).exists()
 
 
 def _state(organisation: Organisation) -> str:

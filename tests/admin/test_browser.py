@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from pulsecloud.staff import organisation_tabs
 from tenants.models import Organisation
 from tests.admin import staff
 from tests.admin.browser import DESKTOP, PHONE, served, window
@@ -45,6 +46,9 @@ def test_pages_work_and_fit(
         reverse("admin:index"),
         *map(changelist, LISTS),
         change,
+        *(f"{change}?tab={tab}" for tab in organisation_tabs.TABS),
+        reverse("admin:index") + "?span=30d",
+        reverse("admin:search") + "?s=example",
         change.replace("/change/", "/suspend/"),
         reverse("admin:tenants_invitation_add"),
     ]

@@ -1,4 +1,4 @@
-"""The charts of the first page: what they draw, their gaps, and the page with a month of samples."""
+"""The charts of the first page: what they draw, their gaps, and a month of samples."""
 
 from __future__ import annotations
 

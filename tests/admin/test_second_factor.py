@@ -1,4 +1,4 @@
-"""In production the staff pages open to sign-ins with a second factor only; elsewhere it is offered."""
+"""In production the staff pages open with a second factor only; elsewhere it is offered."""
 
 from __future__ import annotations
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 
+import psycopg
 import pytest
+from django.db import connection
 
+from pulsecloud.gunicorn_worker import READ_SECONDS_BUSY
+from tests import databases
 from tests.bad_input.conftest import Target
 from tests.bad_input.junk import somebody
 from tests.bad_input.talking import Answer, Line, answers, message
@@ -161,3 +166,24 @@ def test_slow_clients_hold_nobody_up(target: Target, looking: None, part: str) -
             assert other.ask(asked).status == 200
         print(f"served after {time.monotonic() - begun:.1f} s")
         assert time.monotonic() - begun < 30
+
+
+def test_who_waits_long_may_ask_again(target: Target, looking: None) -> None:
+    """Web is slow, not its clients: every one of them is answered, and again on the same connection."""
+    name = connection.settings_dict["NAME"]
+    with ExitStack() as held:
+        lines = [
+            held.enter_context(closing(HTTPConnection(*target.product.web, timeout=60)))
+            for _ in range(60)
+        ]
+        with psycopg.connect(databases.url(name)) as other:
+            other.execute("LOCK TABLE tenants_rollout IN ACCESS EXCLUSIVE MODE")
+            for line in lines:
+                line.request("GET", "/signup", headers={"Host": target.host("base")})
+            time.sleep(READ_SECONDS_BUSY + 2)
+            other.rollback()
+        for line in lines:
+            first = line.getresponse()
+            first.read()
+            line.request("GET", "/livez", headers={"Host": "localhost"})
+            assert (first.status, line.getresponse().status) == (200, 200)

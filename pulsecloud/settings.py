@@ -440,8 +440,12 @@ FINAL_BACKUP = ENV.choice(
     help="Whether a last encrypted copy is made before an organisation is deleted.",
 )  # fmt: skip
 
-# --- drills (pulsecloud/drills) -------------------------------------------------------------------
+# --- proof and drills (pulsecloud/proof, pulsecloud/drills) ---------------------------------------
 
+PROVE_EVERY = ENV.seconds(
+    "PULSECLOUD_PROVE_EVERY", "6h",
+    help="How old the last proof may be before the worker proves again, with a canary; `0s`: never.",
+)  # fmt: skip
 DRILLS_EVERY = ENV.seconds(
     "PULSECLOUD_DRILLS_EVERY", "24h",
     help="How old the last drills may be before the worker runs them again, on canaries; `0s`: never.",

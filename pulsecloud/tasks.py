@@ -20,6 +20,26 @@ def sample(timestamp: int) -> None:
     samples.prune()
 
 
+@app.periodic(cron="37 * * * *")
+@app.task(name="pulsecloud.tasks.prove", queueing_lock="prove")
+def prove(timestamp: int) -> None:
+    """Every hour: proves when the last proof is too old (settings.PROVE_EVERY), so that a promise that
+    broke is known before a customer says so. Not while hosted mode is off."""
+    if not settings.HOSTED_MODE or not standing.proof_due():
+        return
+    # As below: what proves is the worker's alone.
+    from pulsecloud.proof import record as proofs
+
+    try:
+        record = proofs.prove(lambda step: None)
+    except proofs.AlreadyRunning:
+        return
+    if record.passed:
+        log.info("proof passed", seconds=record.seconds)
+    else:
+        log.error("proof blocked", blocking=record.blocking)
+
+
 @app.periodic(cron="7 * * * *")
 @app.task(name="pulsecloud.tasks.drill", queueing_lock="drill")
 def drill(timestamp: int) -> None:

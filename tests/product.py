@@ -196,7 +196,8 @@ def running_product(
         "PULSECLOUD_WEB_ADDR": f"127.0.0.1:{web}",
         "PULSE_RELAY_ADDR": f"127.0.0.1:{relay}",
         "PULSECLOUD_PROVISIONING_PAUSE": "200ms",
-        "PULSECLOUD_DRILLS_EVERY": "0s",  # nobody else's canaries while a test counts
+        "PULSECLOUD_PROVE_EVERY": "0s",  # nobody else's canaries while a test counts
+        "PULSECLOUD_DRILLS_EVERY": "0s",
         # The same keys as the test process, which may want to open what was sealed.
         "SECRET_KEY": settings.SECRET_KEY,
         "PULSECLOUD_ENCRYPTION_KEY": settings.ENCRYPTION_KEY,

@@ -1,4 +1,4 @@
-"""What the last drills said, and whether new ones are due. Imports nothing that runs them."""
+"""What the last drills said, and whether new ones, or a proof, are due. Imports nothing that runs them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ NAMES: Final = {
     "lifecycle": ReadinessKind.LIFECYCLE_DRILL,
     "rbac": ReadinessKind.RBAC_DRILL,
 }
+
+
+def proof_due(now: datetime | None = None) -> bool:
+    """Whether the last proof is older than settings.PROVE_EVERY; never when that is 0."""
+    if not settings.PROVE_EVERY:
+        return False
+    after = (now or timezone.now()) - timedelta(seconds=settings.PROVE_EVERY)
+    proofs = ReadinessRecord.objects.filter(kind=ReadinessKind.PROVE)
+    return not proofs.filter(started_at__gt=after).exists()
 
 
 def last(name: str) -> ReadinessRecord | None:

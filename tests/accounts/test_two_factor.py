@@ -12,10 +12,11 @@ from django.core.cache import cache
 from audit.models import Event
 from tenants import links, signup
 from tenants.accounts import magic_links
-from tenants.models import LinkPurpose, OutboxMail, User
+from tenants.models import LinkPurpose, OutboxMail, Stage, User
 from tests.accounts.browsing import Visitor, field
 from tests.accounts.second_factor import App, give, recovery_codes, turn_on
 from tests.factories import make_organisation, make_user, unique
+from tests.rollout import standing
 
 pytestmark = pytest.mark.django_db
 GOOD = "correct horse battery"
@@ -90,6 +91,7 @@ def test_is_asked_for_after_a_mailed_link() -> None:
 
 def test_is_asked_for_after_a_mailbox_proof() -> None:
     """Somebody who has an account signs up one more organisation: the mailbox alone is not enough."""
+    standing.stage(Stage.PUBLIC_BETA)
     user = make_user()
     app = turn_on(user)
     wanted = signup.request_organisation(email=str(user.email), org_name=unique("two"))

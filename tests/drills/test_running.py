@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from pulsecloud import tasks
 from pulsecloud.drills import standing
-from tenants.models import Organisation, ReadinessKind, State
+from tenants.models import Organisation, ReadinessKind, ReadinessRecord, State
 from tests.admin.staff import proof
 from tests.drills.running import drill
 from tests.product import Product
@@ -79,6 +79,32 @@ def test_due_once_a_day(settings: Any) -> None:
 
 
 @pytest.mark.django_db
+def test_a_proof_is_due_four_times_a_day(settings: Any) -> None:
+    settings.PROVE_EVERY = 6 * 3600.0
+    assert standing.proof_due()
+    proof(kind=ReadinessKind.LIFECYCLE_DRILL, started_at=timezone.now())
+    assert standing.proof_due()
+    proof(kind=ReadinessKind.PROVE, started_at=timezone.now() - timedelta(hours=5), passed=False)
+    assert not standing.proof_due()
+    assert standing.proof_due(timezone.now() + timedelta(hours=1))
+    settings.PROVE_EVERY = 0.0
+    assert not standing.proof_due(timezone.now() + timedelta(days=400))
+
+
+@product_test
+def test_the_worker_proves_when_it_is_due(product: Product, settings: Any) -> None:
+    """What the worker does every hour, done here against the running product."""
+    settings.HOSTED_MODE, settings.PROVE_EVERY = True, 6 * 3600.0
+    settings.WEB_ADDR, settings.RELAY_ADDR = product.web, product.relay
+    settings.PUBLIC_URL = product.public_url
+    ReadinessRecord.objects.filter(kind=ReadinessKind.PROVE).delete()
+    for _ in range(2):  # the second time it is fresh
+        tasks.prove(timestamp=0)
+    record = ReadinessRecord.objects.get(kind=ReadinessKind.PROVE)
+    assert record.passed, record.blocking
+
+
+@pytest.mark.django_db
 def test_never_while_hosted_mode_is_off(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.HOSTED_MODE = False
     settings.DRILLS_EVERY = 1.0
@@ -94,16 +120,13 @@ def test_never_while_hosted_mode_is_off(settings: Any, monkeypatch: pytest.Monke
 
 
 @product_test
-@pytest.mark.django_db
 def test_the_worker_runs_those_that_are_due(product: Product, settings: Any) -> None:
     """What the worker does every hour, done here against the running product."""
     settings.HOSTED_MODE, settings.DRILLS_EVERY = True, 24 * 3600.0
     settings.WEB_ADDR, settings.RELAY_ADDR = product.web, product.relay
     settings.PUBLIC_URL = product.public_url
     before = timezone.now()
-    for name in standing.NAMES:
-        if name not in standing.due():
-            standing.last(name).delete()  # type: ignore[union-attr]
+    ReadinessRecord.objects.filter(kind__in=standing.NAMES.values()).delete()
     tasks.drill(timestamp=0)
     for name in standing.NAMES:
         record = standing.last(name)

@@ -190,3 +190,7 @@ for _verb in VERBS:
 for _area in AREAS:
     for _code in CODES:
         _http_request_seconds.labels(area=_area, code=_code)
+for _before in STATUSES:
+    for _after in STATUSES:
+        if _before != _after:
+            _transitions.labels(from_status=_before, to_status=_after)

@@ -18,11 +18,20 @@ from audit.actors import Actor
 from tenants import invitations, links, mailboxes, signup
 from tenants.accounts import entry
 from tenants.http.problems import Problem
-from tenants.models import Link, LinkPurpose, MemberInvitation, Organisation, OutboxMail, User
+from tenants.models import (
+    Link,
+    LinkPurpose,
+    MemberInvitation,
+    Organisation,
+    OutboxMail,
+    Stage,
+    User,
+)
 from tenants.people import member_invitations
 from tests.accounts.browsing import Visitor
 from tests.factories import make_organisation, make_user, owner_of, unique
 from tests.members.people import Caller, invite, told
+from tests.rollout import standing
 from tests.signup.asking import ask, invitation, wish
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +87,7 @@ def test_signing_up_is_refused(pair: Pair) -> None:
 
 def test_a_request_from_before_that_rule_proves_nothing(pair: Pair) -> None:
     user, other = pair
+    standing.stage(Stage.PUBLIC_BETA)
     wanted = signup.request_organisation(email=other, org_name=unique("old"))
     token = links.mint(
         purpose=LinkPurpose.VERIFY_MAILBOX, organisation=wanted, life=timedelta(days=1)

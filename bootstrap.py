@@ -158,8 +158,8 @@ def run(arguments: "list[str]") -> None:
 def test(arguments: "list[str]") -> None:
     setup(dev=True)
     # A file's tests stay together: what they start, such as a whole product, is started once.
-    # Four, because tests mostly wait: for processes to start, sweeps to pass, pages to load.
-    spread = ["-n", "4", "--dist", "loadfile"]
+    # Three, because tests mostly wait: for processes to start, sweeps to pass, pages to load.
+    spread = ["-n", "3", "--dist", "loadfile"]
     # With "=": apart, pytest takes the path for a test file on the second run and finds no conftest.
     become([PYTHON, "-m", "pytest", *spread, f"--covers-to={COVERED}", *arguments])
 

@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from bench.load import orders
@@ -21,14 +22,15 @@ PATHS = ("/api/organisation", "/api/organisation", "/api/settings/relay/status")
 
 
 async def use(
-    phone: dict[str, str], interval: float, over: threading.Event, took: list[Sample]
+    phone: dict[str, str], interval: float, over: asyncio.Event, took: list[Sample]
 ) -> None:
     """One phone: connected throughout, and again after it lost the connection."""
     number = 0
     live: Phone | None = None
     due = time.monotonic() + random.random() * interval
     while True:
-        if await asyncio.to_thread(over.wait, max(0.0, due - time.monotonic())):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), max(0.0, due - time.monotonic()))
             break
         error = foreign = ""
         try:
@@ -55,7 +57,12 @@ async def use(
 async def everybody(spec: dict[str, Any], over: threading.Event) -> list[Sample]:
     took: list[Sample] = []
     interval = len(spec["phones"]) / spec["pace"]
-    await asyncio.gather(*(use(phone, interval, over, took) for phone in spec["phones"]))
+    ended = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for phone in spec["phones"]:
+            tasks.create_task(use(phone, interval, ended, took))
+        await asyncio.to_thread(over.wait)
+        ended.set()
     return took
 
 

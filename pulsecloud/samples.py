@@ -83,6 +83,12 @@ def prune(now: datetime | None = None) -> int:
     return gone
 
 
+def latest() -> dict[str, float]:
+    """The figures of the newest sample; empty before the first."""
+    found = Sample.objects.order_by("-at").values_list("figures", flat=True).first()
+    return {name: float(value) for name, value in (found or {}).items()}
+
+
 def series(since: datetime, step: timedelta) -> list[Point]:
     """The samples since then in stretches of `step`, oldest first, in one query."""
     with connection.cursor() as cursor:

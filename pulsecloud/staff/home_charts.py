@@ -1,11 +1,11 @@
 """What the charts of the staff home show, and the error budgets beside them.
 
-Two queries: the samples, and when organisations asked and were set up.
+Three queries: the samples, the newest of them, and when organisations asked and were set up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -65,7 +65,7 @@ def read(span: Span) -> Moves:
     coarse = span.step if span.step >= timedelta(hours=1) else timedelta(hours=1)
     coarse = timedelta(days=1) if span.length > timedelta(days=7) else coarse
     drawn = [
-        *_over_time(span, at, points),
+        *_over_time(span, at, points, samples.latest()),
         _signups(span, charts.moments(now - span.length, now, coarse), coarse),
     ]
     order = (0, 1, 5, 2, 3, 4)
@@ -74,7 +74,11 @@ def read(span: Span) -> Moves:
     )
 
 
-def _over_time(span: Span, at: Sequence[datetime], points: Sequence[Point]) -> list[Chart]:
+def _over_time(
+    span: Span, at: Sequence[datetime], points: Sequence[Point], latest: Mapping[str, float]
+) -> list[Chart]:
+    """A point is the mean of its stretch; what stands above a line of counts is the newest count."""
+
     def line(title: str, tone: str, name: str, *, dashed: bool = False, unit: str = "") -> Line:
         found: dict[datetime, Value] = {p.at: p.values.get(name) for p in points}
         return Line(title, tone, spread(at, found), unit, dashed)
@@ -96,14 +100,16 @@ def _over_time(span: Span, at: Sequence[datetime], points: Sequence[Point]) -> l
     broken = line("", "", "errors").total
     return [
         charts.line_chart(
-            "Active organisations", active.now, "canaries left out", [active], at, span
+            "Active organisations", said(latest.get("active")), "canaries left out", [active], at, span
         ),
         charts.line_chart(
-            "Live instances", connected.now,
-            f"of {wanted.now} that should be connected" if wanted.last is not None else "",
+            "Live instances", said(latest.get("connected")),
+            f"of {said(latest['builtin'])} that should be connected" if latest else "",
             [connected, wanted], at, span,
         ),
-        charts.line_chart("App sessions", phones.now, "phones connected", [phones], at, span),
+        charts.line_chart(
+            "App sessions", said(latest.get("phones")), "phones connected", [phones], at, span
+        ),
         charts.line_chart(
             "Requests a minute", asked.now,
             f"{said(broken)} of {said(total)} answered with a 5xx", [asked, errors], at, span,

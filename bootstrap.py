@@ -7,6 +7,7 @@ is missing; that is why its annotations are quoted.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 COVERED = ".coverage-ids/last.json"
+FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+LOOK_AGAIN = 8  # failed tests; with more of them something is broken
 NEEDED = (3, 11)
 # Debian puts it here; the tests look for it at this place.
 CHROMIUM = "/usr/bin/chromium"
@@ -158,10 +161,23 @@ def run(arguments: "list[str]") -> None:
 def test(arguments: "list[str]") -> None:
     setup(dev=True)
     # A file's tests stay together: what they start, such as a whole product, is started once.
-    # Three, because tests mostly wait: for processes to start, sweeps to pass, pages to load.
-    spread = ["-n", "3", "--dist", "loadfile"]
+    # Four, because tests mostly wait: for processes to start, sweeps to pass, pages to load.
+    spread = ["-n", "4", "--dist", "loadfile"]
     # With "=": apart, pytest takes the path for a test file on the second run and finds no conftest.
-    become([PYTHON, "-m", "pytest", *spread, f"--covers-to={COVERED}", *arguments])
+    FAILED.unlink(missing_ok=True)
+    try:
+        code = call([PYTHON, "-m", "pytest", *spread, f"--covers-to={COVERED}", *arguments])
+        failed = sorted(json.loads(FAILED.read_text())) if code == 1 and FAILED.exists() else []
+        if failed and len(failed) <= LOOK_AGAIN:
+            # Many tests hold the product to a time, and those beside them may have taken it away.
+            say("\nFailed beside other tests; now by themselves:\n  " + "\n  ".join(failed))
+            long = [option for option in arguments if option == "--long"]
+            code = call([PYTHON, "-m", "pytest", *long, *failed])
+            if code == 0:
+                say(f"Passed, but only by themselves: the {len(failed)} named above.")
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 def test_long(arguments: "list[str]") -> None:

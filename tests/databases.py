@@ -69,39 +69,45 @@ def drop(name: str) -> None:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+@contextmanager
+def only_one(name: str) -> Iterator[None]:
+    """One test process at a time, of those that share the cache; a killed one holds nothing."""
+    with (CACHE / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def ensure_template() -> str:
     """The name of the migrated template database; made once per set of migrations."""
     name = f"template_{migrations_hash()}"
-    with (CACHE / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with postgres.connect(CACHE, database="postgres") as connection:
-            if _exists(connection, name):
-                return name
-            _drop_stale(connection)
-            draft = f"{name}_draft"
-            connection.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{draft}"')
-            for command in (
-                ["migrate_schemas", "--shared", "--skip-checks", "--verbosity=0"],
-                ["prepare_schemas"],
-            ):
-                migrated = subprocess.run(
-                    [sys.executable, "manage.py", *command],
-                    cwd=ROOT,
-                    env=environment(draft),
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                )
-                if migrated.returncode:
-                    raise RuntimeError(f"making the test template failed:\n{migrated.stderr}")
-            with psycopg.connect(url(draft)) as made:
-                # Databases that live for the whole run collect more organisations than a beta takes.
-                made.execute(
-                    "INSERT INTO tenants_rollout (id, stage, stage_since, signups_stop_reason)"
-                    " VALUES (1, 'private_beta', now(), '')"
-                )
-            connection.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
+    with only_one("template.lock"), postgres.connect(CACHE, database="postgres") as connection:
+        if _exists(connection, name):
+            return name
+        _drop_stale(connection)
+        draft = f"{name}_draft"
+        connection.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{draft}"')
+        for command in (
+            ["migrate_schemas", "--shared", "--skip-checks", "--verbosity=0"],
+            ["prepare_schemas"],
+        ):
+            migrated = subprocess.run(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env=environment(draft),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+            if migrated.returncode:
+                raise RuntimeError(f"making the test template failed:\n{migrated.stderr}")
+        with psycopg.connect(url(draft)) as made:
+            # Databases that live for the whole run collect more organisations than a beta takes.
+            made.execute(
+                "INSERT INTO tenants_rollout (id, stage, stage_since, signups_stop_reason)"
+                " VALUES (1, 'private_beta', now(), '')"
+            )
+        connection.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
     return name
 
 

@@ -37,10 +37,12 @@ from pulsecloud.proof.browser import Browser
 from tenants import invitations
 from tenants.models import Organisation
 from tests import databases, secrets_seen
+from tests.settings import CACHE
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 90.0
+STATIC = CACHE / "collected"
 
 
 @dataclass
@@ -204,6 +206,7 @@ def running_product(
         **environment,
     }
     env.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    _lend_static(data_dir / "static")
     output = data_dir / "up.out"
     command = [sys.executable, "manage.py", "up", "--logs", "files"]
     for name in without:
@@ -223,6 +226,7 @@ def running_product(
     )
     try:
         until(lambda: _ready(product), READY_SECONDS, every=0.1, what="the product is ready")
+        _keep_static(data_dir / "static")
         yield product
     except BaseException:
         product.stop()
@@ -231,6 +235,22 @@ def running_product(
     product.stop()
     secrets_seen.check(data_dir)
     shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _lend_static(root: Path) -> None:
+    """What an earlier product collected; `up` sees whether it still holds, and collects if not."""
+    with databases.only_one("static.lock"):
+        if STATIC.exists():
+            shutil.copytree(STATIC, root)
+
+
+def _keep_static(root: Path) -> None:
+    """Collecting takes seconds, and every product would do the same again."""
+    with databases.only_one("static.lock"):
+        kept = STATIC / ".collected"
+        if not kept.exists() or kept.read_bytes() != (root / ".collected").read_bytes():
+            shutil.rmtree(STATIC, ignore_errors=True)
+            shutil.copytree(root, STATIC)
 
 
 def free_port() -> int:

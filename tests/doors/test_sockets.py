@@ -146,7 +146,7 @@ def test_shutting_the_organisation_closes_instance_and_phone_at_once(
     began = time.monotonic()
     getattr(it, happens)()
     ended = it.ends(AT_ONCE)
-    until(lambda: not it.is_connected(), AT_ONCE - (time.monotonic() - began))
+    until(lambda: not it.is_connected(), AT_ONCE - (time.monotonic() - began), promised=True)
     assert not ended.pairing_is_over
     refused = it.refusal()
     assert refused.code == ErrorCode.INSTANCE_NOT_FOUND and not refused.pairing_is_over

@@ -94,4 +94,4 @@ async def test_the_four_phases(new_relay: NewRelay) -> None:
         await app.expect_type(FrameType.CONNECT_ACK)
         assert len(home.channels) == 1
         app.vanish()
-        await until_async(lambda: not home.channels, 5)
+        await until_async(lambda: not home.channels, 5, promised=True)

@@ -273,7 +273,7 @@ async def test_a_peer_that_closes_and_does_not_read_is_forgotten(new_relay: NewR
     assert sockets() == before + 1
     app.socket.transport.write(masked(8, b"\x03\xe8"))
     assert (await home.expect(ChannelClose)).channel_id == channel
-    await until_async(lambda: sockets() == before, 8)
+    await until_async(lambda: sockets() == before, 8, promised=True)
     for peer in (app, home):
         peer.vanish()
 

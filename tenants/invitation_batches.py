@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import invitations, mailboxes, signup_rules
+from tenants import invitations, locks, mailboxes, signup_rules
 from tenants.invitations import InvalidInvitation, Invited
 from tenants.models import Invitation, User
 
@@ -28,6 +28,7 @@ COLUMNS: Final = ("email", "domain", "seats", "days", "note")
 MOST_LINES: Final = 500
 LARGEST: Final = 256 * 1024  # bytes
 LONGEST_NAME: Final = 64
+LONGEST_NOTE: Final = 200
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,12 @@ def invite_all(
     With `send` lines with an address are mailed; a domain has no mailbox, so its link is shown.
     Raises InvalidBatch, and addresses.PublicUrlMissing.
     """
-    lines = read(content, days=days)
-    batch = Batch(_name(name))
     errors: list[LineError] = []
     with transaction.atomic():
+        # One file after the other: of one that is sent twice at once, the second sees the first.
+        locks.wait("invitation batches")
+        lines = read(content, days=days)
+        batch = Batch(_name(name))
         for line in lines:
             try:
                 batch.made.append(
@@ -187,7 +190,7 @@ def _check_names(names: list[str]) -> None:
         raise InvalidBatch([LineError(1, said)])
     unknown = [name for name in names if name not in COLUMNS]
     if unknown or len(set(names)) != len(names):
-        which = ", ".join(repr(each) for each in unknown) or "one that stands there twice"
+        which = ", ".join(repr(each[:40]) for each in unknown[:5]) or "one that stands there twice"
         raise InvalidBatch([LineError(1, f"Unknown column: {which}. There are {known}.")])
 
 
@@ -201,8 +204,14 @@ def _line(number: int, row: dict[str, Any], days: int) -> Line:
         domain=invitations.clean_domain(domain) if domain else "",
         seats=_whole(row.get("seats"), 1, "seats"),
         days=_whole(row.get("days"), days, "days"),
-        note=row.get("note") or "",
+        note=_note(row.get("note") or ""),
     )
+
+
+def _note(text: str) -> str:
+    if len(text) > LONGEST_NOTE:
+        raise InvalidInvitation(f"The note has {LONGEST_NOTE} characters at most.")
+    return text
 
 
 def _whole(text: str | None, default: int, name: str) -> int:
@@ -216,13 +225,16 @@ def _whole(text: str | None, default: int, name: str) -> int:
 
 def _invited_already(lines: list[Line]) -> Iterator[LineError]:
     """A file that is uploaded twice must not invite anybody twice."""
-    living = Invitation.objects.filter(invitations.is_open(), canary=False).exclude(email="")
+    living = Invitation.objects.filter(invitations.is_open(), canary=False)
     mailbox = living.annotate(mailbox=Lower("email"))  # kept as it was typed
-    wanted = [mailboxes.key(line.email) for line in lines if line.email]
-    known = set(mailbox.filter(mailbox__in=wanted).values_list("mailbox", flat=True))
+    people = [mailboxes.key(line.email) for line in lines if line.email]
+    domains = [line.domain for line in lines if line.domain]
+    known = set(mailbox.filter(mailbox__in=people).values_list("mailbox", flat=True))
+    known |= set(living.filter(domain__in=domains).values_list("domain", flat=True))
     for line in lines:
-        if line.email and mailboxes.key(line.email) in known:
-            yield LineError(line.number, f"{line.email} has an invitation that can still be used.")
+        if (mailboxes.key(line.email) or line.domain) in known:
+            whom = line.email or line.domain
+            yield LineError(line.number, f"{whom} has an invitation that can still be used.")
 
 
 def _name(given: str) -> str:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, mail, mailboxes
+from tenants import addresses, mail, mailboxes, signup_rules
 from tenants.links import digest
 from tenants.models import Invitation, User
 from tenants.rollout import signups, stages
@@ -73,9 +73,7 @@ def invite(
     command line for an address that the proof made up.
     Raises InvalidInvitation, and addresses.PublicUrlMissing with `send`.
     """
-    email = email.strip()
-    if not email.isascii():
-        raise InvalidInvitation(mailboxes.NOT_ASCII)
+    email = _clean_email(email) if email.strip() else ""
     domain = clean_domain(domain) if domain.strip() else ""
     if email and domain:
         raise InvalidInvitation("An invitation is for an address or for a domain, not for both.")
@@ -140,7 +138,8 @@ def revoke(*, invitation: Invitation, actor: Actor, reason: str = "") -> bool:
                 actor=actor,
                 subject=str(invitation.pk),
                 reason=reason,
-                before={"used": invitation.used, "seats": invitation.seats},
+                before={"revoked": False, "used": invitation.used, "seats": invitation.seats},
+                after={"revoked": True},
             )
     return bool(revoked)
 
@@ -154,10 +153,19 @@ def revoke_batch(*, batch: str, actor: Actor, reason: str = "") -> int:
 
 def clean_domain(text: str) -> str:
     """A mail domain as it is stored: lower case, without the @. Raises InvalidInvitation."""
-    domain = text.strip().removeprefix("@").lower()
-    if not _DOMAIN.fullmatch(domain):
+    domain = text.strip().removeprefix("@")
+    # Before lower(), which turns the Kelvin sign into k: a look-alike must not become the domain.
+    if not domain.isascii() or not _DOMAIN.fullmatch(domain := domain.lower()):
         raise InvalidInvitation("Give a mail domain such as example.com.")
     return domain
+
+
+def _clean_email(text: str) -> str:
+    """By the rules of a sign-up: one for what no sign-up may say could be used by nobody."""
+    try:
+        return signup_rules.clean_email(text)
+    except signup_rules.InvalidSignup as invalid:
+        raise InvalidInvitation(invalid.message) from None
 
 
 def find(token: str) -> Invitation | None:

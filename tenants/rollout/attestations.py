@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
 from tenants.models import Attestation, User
+from tenants.rollout import stages
 from tenants.rollout.conditions import BY_NAME, Rule
 from tenants.rollout.stages import RolloutRefused
 
@@ -35,6 +37,7 @@ def attest(
             "invalid_days", f"{rule.name} can be vouched for, for 1 to {most} days."
         )
     with transaction.atomic():
+        before = living(rule.name).count()
         made = Attestation.objects.create(
             condition=rule.name,
             by=by,
@@ -46,7 +49,8 @@ def attest(
             actor=actor,
             subject=rule.name,
             reason=reason,
-            after={"expires_at": made.expires_at, "days": days or most},
+            before={"count": before},
+            after={"count": before + 1, "expires_at": made.expires_at, "days": days or most},
         )
     return made
 
@@ -58,11 +62,8 @@ def withdraw(*, condition: str, actor: Actor, reason: str = "") -> int:
     """
     rule = attestable(condition)
     with transaction.atomic():
-        now = timezone.now()
-        living = Attestation.objects.filter(
-            condition=rule.name, withdrawn_at=None, expires_at__gt=now
-        )
-        ended = living.update(withdrawn_at=now)
+        stages.locked()  # who raises the stage looks under this lock, and must not count on it
+        ended = living(rule.name).update(withdrawn_at=timezone.now())
         if not ended:
             raise RolloutRefused("not_attested", f"Nobody vouches for {rule.name}.")
         trail.record(
@@ -71,8 +72,16 @@ def withdraw(*, condition: str, actor: Actor, reason: str = "") -> int:
             subject=rule.name,
             reason=reason,
             before={"count": ended},
+            after={"count": 0},
         )
     return ended
+
+
+def living(condition: str) -> QuerySet[Attestation]:
+    """What counts now."""
+    return Attestation.objects.filter(
+        condition=condition, withdrawn_at=None, expires_at__gt=timezone.now()
+    )
 
 
 def attestable(condition: str) -> Rule:

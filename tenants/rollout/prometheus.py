@@ -1,8 +1,9 @@
 """What the configured Prometheus saw: whether we were watched at all, and which alerts fired.
 
 Silence says something only when somebody listened. So three things are asked: which alert rules of
-ours are loaded (those whose name or query speaks of `pulse`), how much of the time there was a
-sample that hosted mode is on, and which of these alerts fired meanwhile.
+ours are loaded (those whose name or query speaks of `pulse`) and can be evaluated, how much of the
+time there was a sample that hosted mode is on, and which of our alerts fired meanwhile, those whose
+rule was taken away since among them.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Saw:
-    """`share` of the time with a sample (0 to 1), names of `rules` loaded and of those that `fired`."""
+    """`share` of the time with a sample (0 to 1), names of `rules` loaded, of those
+    that are `broken`, and of those that `fired`."""
 
     share: float
     rules: tuple[str, ...]
     fired: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
     @property
     def quiet(self) -> bool:
-        return bool(self.rules) and self.share >= WATCHED_SHARE and not self.fired
+        listened = bool(self.rules) and not self.broken and self.share >= WATCHED_SHARE
+        return listened and not self.fired
 
     @property
     def says(self) -> str:
@@ -42,9 +46,16 @@ class Saw:
             return f"Fired in that time: {', '.join(self.fired)}."
         if not self.rules:
             return "Prometheus has none of the alert rules of ops/prometheus loaded."
+        if self.broken:
+            return f"Prometheus cannot evaluate {', '.join(self.broken)}, so silence says nothing."
         if self.share < WATCHED_SHARE:
             return f"Prometheus watched {self.share:.0%} of that time only."
-        return f"Prometheus watched {len(self.rules)} alerts, and none fired."
+        many = (
+            "1 alert, and it did not fire"
+            if len(self.rules) == 1
+            else (f"{len(self.rules)} alerts, and none fired")
+        )
+        return f"Prometheus watched {many}."
 
 
 def watch(window: timedelta) -> Saw:
@@ -52,12 +63,18 @@ def watch(window: timedelta) -> Saw:
     hours = f"{round(window.total_seconds() / 3600)}h"
     step = f"{round(STEP.total_seconds() / 60)}m"
     with _client() as client:
-        rules = _ours(_get(client, "/api/v1/rules", type="alert"))
+        rules = {
+            str(rule.get("name")): str(rule.get("health"))
+            for rule in _rules(_get(client, "/api/v1/rules", type="alert"))
+            if _speaks_of_us(rule)
+        }
         fired = _query(client, f'count_over_time(ALERTS{{alertstate="firing"}}[{hours}])')
         samples = _query(client, f"count_over_time((max(pulse_hosted_mode) == 1)[{hours}:{step}])")
     share = max((_number(each) for each in samples), default=0.0) / (window / STEP)
     names = {str(each.get("metric", {}).get("alertname", "")) for each in fired}
-    return Saw(min(share, 1.0), tuple(sorted(rules)), tuple(sorted(names & rules)))
+    ours = {name for name in names if name in rules or _speaks_of_us({"name": name})}
+    broken = (name for name, health in rules.items() if health == "err")
+    return Saw(min(share, 1.0), tuple(sorted(rules)), tuple(sorted(ours)), tuple(sorted(broken)))
 
 
 def _client() -> httpx.Client:
@@ -90,10 +107,6 @@ def _get(client: httpx.Client, path: str, **parameters: str) -> Mapping[str, Any
 def _query(client: httpx.Client, query: str) -> list[Mapping[str, Any]]:
     result = _get(client, "/api/v1/query", query=query).get("result")
     return [each for each in result if isinstance(each, dict)] if isinstance(result, list) else []
-
-
-def _ours(data: Mapping[str, Any]) -> set[str]:
-    return {str(rule.get("name")) for rule in _rules(data) if _speaks_of_us(rule)}
 
 
 def _rules(data: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

@@ -72,7 +72,14 @@ def stop(*, actor: Actor, reason: str = "") -> Rollout:
             raise RolloutRefused("already_stopped", "Sign-ups are stopped already.")
         rollout.signups_stopped_at, rollout.signups_stop_reason = timezone.now(), reason
         rollout.save()
-        trail.record(action="signups_stopped", actor=actor, subject=rollout.stage, reason=reason)
+        trail.record(
+            action="signups_stopped",
+            actor=actor,
+            subject=rollout.stage,
+            reason=reason,
+            before={"signups": "open"},
+            after={"signups": "stopped"},
+        )
     return rollout
 
 
@@ -84,7 +91,11 @@ def start(*, actor: Actor, reason: str) -> Rollout:
         rollout = stages.locked()
         if rollout.signups_stopped_at is None:
             raise RolloutRefused("not_stopped", "Sign-ups are not stopped.")
-        before = {"since": rollout.signups_stopped_at, "reason": rollout.signups_stop_reason}
+        before = {
+            "signups": "stopped",
+            "since": rollout.signups_stopped_at,
+            "reason": rollout.signups_stop_reason,
+        }
         rollout.signups_stopped_at, rollout.signups_stop_reason = None, ""
         rollout.save()
         trail.record(
@@ -93,6 +104,7 @@ def start(*, actor: Actor, reason: str) -> Rollout:
             subject=rollout.stage,
             reason=reason,
             before=before,
+            after={"signups": "open"},
         )
     return rollout
 
@@ -105,6 +117,6 @@ def _refusal(rollout: Rollout) -> SignupsClosed | None:
     cap = stages.cap_of(rollout, rollout.stage)
     if cap is not None and present() >= cap:
         return SignupsClosed(
-            "stage_full", "Every place of this beta is taken. Please try again later."
+            "stage_full", "Every place is taken at the moment. Please try again later."
         )
     return None

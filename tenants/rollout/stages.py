@@ -18,8 +18,9 @@ from django.utils import timezone
 from audit import trail
 from audit.actors import Actor
 from tenants.models import Rollout, Stage, StageChange, User
-from tenants.rollout import conditions
+from tenants.rollout import conditions, evidence
 from tenants.rollout.conditions import ORDER, Condition
+from tenants.rollout.evidence import Look
 
 CAP_FIELDS: Final = {
     Stage.PRIVATE_BETA: "private_beta_cap",
@@ -94,27 +95,37 @@ def missing(to: Stage) -> list[Condition]:
 def raise_stage(*, to: Stage, actor: Actor, reason: str, by: User | None = None) -> StageChange:
     """Opens the next stage. What the conditions showed is kept with the change.
 
-    Raises RolloutRefused `reason_needed`, `already_there`, `not_next`, and ConditionsUnmet.
+    Raises RolloutRefused `reason_needed`, `already_there`, `not_next`, `changed_meanwhile`, and
+    ConditionsUnmet.
     """
     _need(reason)
-    _check_next(current(), to)
-    # Before the lock: one of them asks Prometheus, and sign-ups wait for the lock.
-    found = conditions.evaluate(to)
-    unmet = [each for each in found if not each.met]
-    if unmet:
+    before, _ = Rollout.objects.get_or_create(pk=1)
+    _check_next(Stage(before.stage), to)
+    # Once before the lock, because one of them asks Prometheus and sign-ups wait for the lock; and
+    # once under it, without Prometheus, for what was withdrawn or failed meanwhile.
+    look = Look()
+    try:
+        _all_met(to, look)
+        with transaction.atomic():
+            rollout = locked()
+            _check_next(Stage(rollout.stage), to)
+            if rollout.stage_since != before.stage_since:
+                raise RolloutRefused(
+                    "changed_meanwhile", "Somebody changed the stage meanwhile. Look again."
+                )
+            found = _all_met(to, Look({evidence.watched: look.at(evidence.watched)}))
+            return _change(rollout, to, "rollout_raised", actor, reason, by, found)
+    except ConditionsUnmet as unmet:
         trail.record(
             action="rollout_raised",
             actor=actor,
             success=False,
             subject=to,
             reason=reason,
-            after={"missing": [each.name for each in unmet]},
+            before={"stage": before.stage},
+            after={"missing": [each.name for each in unmet.missing]},
         )
-        raise ConditionsUnmet(to, unmet)
-    with transaction.atomic():
-        rollout = locked()
-        _check_next(Stage(rollout.stage), to)
-        return _change(rollout, to, "rollout_raised", actor, reason, by, found)
+        raise
 
 
 def lower_stage(
@@ -186,6 +197,14 @@ def _check_next(stage: Stage, to: Stage) -> None:
         following = after(stage)
         way = f"the next one is {words(following)}" if following else "it is the last"
         raise RolloutRefused("not_next", f"The stage is {words(stage)}; {way}.")
+
+
+def _all_met(to: Stage, look: Look) -> list[Condition]:
+    """All conditions of a stage. Raises ConditionsUnmet."""
+    found = conditions.evaluate(to, look)
+    if unmet := [each for each in found if not each.met]:
+        raise ConditionsUnmet(to, unmet)
+    return found
 
 
 def _need(reason: str) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit import sealing, trail
 from audit.actors import Actor
-from tenants import limits
+from tenants import budgets, limits
 from tenants.models import (
     Attestation,
     DeletionReceipt,
@@ -57,7 +57,8 @@ def public_beta_open() -> None:
     DeletionReceipt.objects.create(
         organisation=organisation, label=organisation.label, signature="x", kid="x"
     )
-    limits.allow("test", "test", limit=10, seconds=60)
+    busy = make_organisation("active")
+    limits.allow(budgets.ORGANISATION, str(busy.pk), limit=10, seconds=60)
 
 
 def ga_open() -> None:

@@ -13,6 +13,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
+from tenants import budgets, limits
 from tenants.models import (
     Attestation,
     DeletionReceipt,
@@ -123,6 +124,25 @@ def test_it_bites(name: str, spoil: Callable[[], object], says: str) -> None:
     assert not after.met
     assert says in after.says
     assert after.how_to
+
+
+def test_counting_who_looks_at_the_checklist_is_no_evidence() -> None:
+    """Every page counts its caller's address: a look would show what it asks for itself."""
+    standing.stage()
+    limits.allow(budgets.ADDRESS, "192.0.2.1", limit=10, seconds=60)
+    limits.allow(budgets.ORGANISATION, "of nobody", limit=10, seconds=60)
+    assert not found("ga_limits").met
+    organisation = make_organisation("active")
+    assert not found("ga_limits").met
+    limits.allow(budgets.ORGANISATION, str(organisation.pk), limit=10, seconds=60)
+    assert found("ga_limits").met
+
+
+def test_general_availability_says_that_billing_is_not_there() -> None:
+    standing.stage()
+    item = found("ga_stripe")
+    assert "Billing is not there yet" in item.says and "takes no payments" in item.says
+    assert "until a release brings billing by card" in item.how_to
 
 
 def test_an_overdue_deletion_cannot_be_vouched_away() -> None:

@@ -113,7 +113,7 @@ class TestReal:
             settings.PROMETHEUS_URL = address
             found = watched()
         assert found.met, found.says
-        assert found.says == "Prometheus watched 1 alerts, and none fired."
+        assert found.says == "Prometheus watched 1 alert, and it did not fire."
         assert found.evidence is not None and found.age is not None
         assert found.age >= timedelta(hours=HOURS)
 
@@ -133,6 +133,28 @@ class TestReal:
         with running(tmp_path) as address:
             settings.PROMETHEUS_URL = address
             assert watched().says == "Prometheus watched 25% of that time only."
+
+    def test_taking_the_rule_away_does_not_take_back_that_it_fired(
+        self, tmp_path: Path, settings: Any
+    ) -> None:
+        history(tmp_path, hours=60, firing={"PulseWebDown": 40})
+        with running(tmp_path) as address:
+            settings.PROMETHEUS_URL = address
+            assert watched().says == "Fired in that time: PulseWebDown."
+
+    def test_a_rule_that_cannot_be_evaluated_is_not_quiet(
+        self, tmp_path: Path, settings: Any
+    ) -> None:
+        """Its expression fails whenever it is put, so it can never fire."""
+        history(tmp_path, hours=60, firing={})
+        rules = RULES.replace("- name: ours", "- name: ours\n    interval: 1s").replace(
+            "pulse_hosted_connected_tenants == 0",
+            """label_replace(vector(1), "pulse", "$1", "x", "(")""",
+        )
+        with running(tmp_path, rules=rules) as address:
+            settings.PROMETHEUS_URL = address
+            until(lambda: "cannot evaluate NobodyConnected" in watched().says, 30)
+            assert not watched().met
 
     def test_without_our_rules_nothing_could_fire(self, tmp_path: Path, settings: Any) -> None:
         history(tmp_path, hours=60, firing={})

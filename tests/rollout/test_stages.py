@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.models import Event
 from tenants import tasks
 from tenants.models import Attestation, ReadinessRecord, Rollout, Stage, StageChange
-from tenants.rollout import signups, stages
+from tenants.rollout import attestations, signups, stages
 from tenants.rollout.stages import ConditionsUnmet, RolloutRefused
 from tests.factories import make_user
 from tests.rollout import standing
@@ -150,6 +150,71 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.join(30)
     return outcomes
+
+
+def test_what_is_withdrawn_while_the_conditions_are_looked_at_keeps_it_shut(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The withdrawal commits after the first look (which may wait for Prometheus for seconds)."""
+    standing.stage(Stage.DEV)
+    standing.private_beta_open()
+    looked = stages.locked
+
+    def withdrawn_before_the_lock() -> Rollout:
+        monkeypatch.setattr(stages, "locked", looked)
+        at_once(lambda: attestations.withdraw(condition="rbac_isolation", actor=ACTOR))
+        return looked()
+
+    monkeypatch.setattr(stages, "locked", withdrawn_before_the_lock)
+    with pytest.raises(ConditionsUnmet) as refused:
+        stages.raise_stage(to=Stage.PRIVATE_BETA, actor=ACTOR, reason="go")
+    assert [each.name for each in refused.value.missing] == ["rbac_isolation"]
+    assert stages.current() == Stage.DEV
+    event = Event.objects.filter(action="rollout_raised").latest("id")
+    assert (event.success, event.after) == (False, {"missing": ["rbac_isolation"]})
+
+
+def test_raising_does_not_undo_a_lowering_that_came_between(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up by one and down by another while this one waited: it is back where it was, and changed."""
+    standing.stage(Stage.DEV)
+    standing.private_beta_open()
+    looked = stages.locked
+
+    def up_and_down() -> object:
+        stages.raise_stage(to=Stage.PRIVATE_BETA, actor=ACTOR, reason="a")
+        return stages.lower_stage(to=Stage.DEV, actor=ACTOR, reason="on fire")
+
+    def changed_before_the_lock() -> Rollout:
+        monkeypatch.setattr(stages, "locked", looked)
+        assert isinstance(at_once(up_and_down)[0], StageChange)
+        return looked()
+
+    monkeypatch.setattr(stages, "locked", changed_before_the_lock)
+    with pytest.raises(RolloutRefused) as refused:
+        stages.raise_stage(to=Stage.PRIVATE_BETA, actor=ACTOR, reason="b")
+    assert refused.value.code == "changed_meanwhile"
+    assert stages.current() == Stage.DEV
+
+
+@pytest.mark.django_db
+def test_every_change_says_what_was_before_and_after() -> None:
+    standing.stage()
+    signups.stop(actor=ACTOR, reason="x")
+    signups.start(actor=ACTOR, reason="x")
+    stages.set_cap(stage=Stage.GA, cap=7, actor=ACTOR, reason="x")
+    stages.lower_stage(to=Stage.DEV, actor=ACTOR, reason="x")
+    attestations.attest(condition="ga_load", actor=ACTOR, reason="x")
+    attestations.withdraw(condition="ga_load", actor=ACTOR, reason="x")
+    events = Event.objects.order_by("id")
+    assert [event.action for event in events] == [
+        "signups_stopped", "signups_started", "rollout_cap_changed", "rollout_lowered",
+        "rollout_attested", "rollout_attestation_withdrawn",
+    ]  # fmt: skip
+    for event in events:
+        assert event.reason == "x" and event.actor_label and event.before != event.after
+        assert event.before and event.after, event.action
 
 
 @pytest.fixture

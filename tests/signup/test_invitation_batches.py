@@ -108,6 +108,21 @@ def test_uploading_a_file_twice_invites_nobody_twice() -> None:
     upload("email\nann@example.com\n")
 
 
+def test_nor_a_domain_twice() -> None:
+    """The answer with the links comes from a POST: reloading it sends the file again."""
+    upload("domain,seats\nexample.com,5\n")
+    found = errors("domain,seats\nExample.com,5\n")
+    assert found == ["line 2: example.com has an invitation that can still be used."]
+
+
+def test_what_it_quotes_of_a_file_is_short() -> None:
+    (said,) = errors(",".join(["email", *(f"{n:0100}" for n in range(2000))]))
+    assert len(said) < 400
+    assert errors(f"email,note\na@example.com,{'x' * 201}\n") == [
+        "line 2: The note has 200 characters at most."
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -54,6 +54,42 @@ def test_a_bound_one_ignores_case() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.covers("F70")
+@pytest.mark.parametrize(
+    "like",
+    [
+        "ann+x@example.com", "a.nn@example.com", "ann@example.com.", "ann@sub.example.com",
+        "ann@examp1e.com", "\u0430nn@example.com", "ann@ex\u0430mple.com", "ann@xn--exmple-4nf.com",
+        "\u212aann@example.com", "ann%@example.com", "_nn@example.com", '"ann"@example.com',
+        "ann@example.com\n", "ann@example.com,ann@evil.test", "<ann@example.com>",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_only_similar_gets_nothing(like: str) -> None:
+    """The stage admits nobody uninvited, so a seat that is not given is a sign-up that is not."""
+    bound = invitation("ann@example.com")
+    ask(wish(email=like, invitation=bound.token))
+    bound.invitation.refresh_from_db()
+    if like.strip() == "ann@example.com":  # blanks around it are no part of an address
+        assert bound.invitation.used == 1
+        return
+    assert bound.invitation.used == 0
+    assert not Organisation.objects.filter(invitation=bound.invitation).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "email",
+    ["nobody", "ann@example", "ann@example.com.", "a b@example.com", "\u0430nn@example.com",
+     "ann@example.com\nBcc: x@evil.test", "ann@example.com, bob@example.com"],
+)  # fmt: skip
+def test_none_is_made_for_what_is_no_address(email: str) -> None:
+    """Nobody could sign up with it; with `send` a mail would go who knows where."""
+    with pytest.raises(invitations.InvalidInvitation):
+        invitation(email, send=True)
+    assert not Invitation.objects.exists() and not OutboxMail.objects.exists()
+
+
+@pytest.mark.django_db
 def test_a_batch_has_as_many_seats_as_it_says() -> None:
     batch = invitation(seats=2)
     emails = [mailbox() for _ in range(3)]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from tenants import invitations
+from tenants import invitation_batches, invitations
+from tenants.invitation_batches import Batch, InvalidBatch
 from tenants.models import Invitation, Organisation, State
 from tests.factories import unique
+from tests.rollout.standing import ACTOR
 from tests.rollout.test_stages import at_once
 from tests.signup.asking import ask, counts, invitation, mailbox, wish
 
@@ -58,7 +60,8 @@ def test_a_quoted_at_sign_does_not_move_the_domain() -> None:
 @pytest.mark.parametrize(
     "domain",
     ["example", "exa mple.com", "-a.com", "a..com", ".com", "a.c", "1.2.3.4", "köln.de", "a@b.com",
-     "x" * 64 + ".com", "%.com"],
+     "x" * 64 + ".com", "%.com", "ban\u212a.com", "example.com.", "ex\u0430mple.com", "com",
+     "example.com\n.org", "example\u3002com"],
 )  # fmt: skip
 def test_what_is_no_mail_domain_is_refused(domain: str) -> None:
     with pytest.raises(invitations.InvalidInvitation):
@@ -94,3 +97,14 @@ def test_seats_of_a_domain_are_not_raced(live_db: None) -> None:
     refused = [each for each in outcomes if isinstance(each, invitations.InvitationRefused)]
     assert len(refused) == 6
     assert Invitation.objects.get(pk=seats.invitation.pk).used == 3
+
+
+def test_a_file_sent_twice_at_once_is_one_batch(live_db: None) -> None:
+    name = unique("rush")
+    text = f"email,domain\n{name}@example.com,\n,{name}.example.com\n".encode()
+    outcomes = at_once(
+        *[lambda: invitation_batches.invite_all(content=text, actor=ACTOR, name=name)] * 3
+    )
+    assert sum(isinstance(each, Batch) for each in outcomes) == 1, outcomes
+    assert sum(isinstance(each, InvalidBatch) for each in outcomes) == 2, outcomes
+    assert Invitation.objects.filter(batch=name).count() == 2

@@ -27,6 +27,8 @@ from tenants import (
     signup,
     signup_rules,
 )
+from tenants.accounts import staff_factor
+from tenants.deletion import reaper
 from tenants.http import bodies
 from tenants.http.openapi import documented
 from tenants.http.problems import Problem, contract
@@ -106,7 +108,7 @@ def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
 
     def answer(request: HttpRequest, user: User, organisation_id: str) -> HttpResponse:
         organisation = _organisation(organisation_id)
-        by = _standing(user, organisation)
+        by = _standing(request, user, organisation)
         body = _body(request)
         actor = Actor.person(user) if by == SuspendedBy.OWNER else Actor.staff(user)
         return JsonResponse(organisation_json(act(organisation, by, actor, body)))
@@ -201,13 +203,20 @@ def purge_view(
 ) -> Organisation:
     """Ours: removes a canary at once; 409 `retention_required` for every other organisation."""
     reason = bodies.text(dict(body), "reason", longest=10_000)
-    return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
+    try:
+        return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
+    except reaper.Busy:
+        raise Problem(409, "purge_running", "Somebody else is removing it just now.") from None
+    except reaper.ReapFailed:  # logged, and noted on its removal for staff
+        raise Problem(
+            500, "purge_failed", "Removing it failed on our side. It is tried again by itself."
+        ) from None
 
 
 def _hosted_organisations(request: HttpRequest, user: User) -> HttpResponse:
     """Every organisation that the contract has a status for. Each flag is true when the status says
     so or the matching time is set; the database keeps stale times out (H5)."""
-    if not (user.is_staff and user.has_perm("tenants.view_organisation")):
+    if not _as_staff(request, user, "tenants.view_organisation"):
         raise Problem(403, "access_denied", "Only platform staff may list organisations.")
     owner = Membership.objects.filter(organisation=OuterRef("pk"), role=MemberRole.OWNER)
     found = (
@@ -287,13 +296,25 @@ def _organisation(organisation_id: str) -> Organisation:
     return found
 
 
-def _standing(user: User, organisation: Organisation) -> SuspendedBy:
+def _standing(request: HttpRequest, user: User, organisation: Organisation) -> SuspendedBy:
     """As whom this person acts: its owner, or the platform."""
     if organisation.memberships.filter(user=user, role=MemberRole.OWNER).exists():
         return SuspendedBy.OWNER
-    if user.is_staff and user.has_perm("tenants.change_organisation"):
+    if _as_staff(request, user, "tenants.change_organisation"):
         return SuspendedBy.PLATFORM
     raise Problem(403, "access_denied", "Only its owner or platform staff may do this.")
+
+
+def _as_staff(request: HttpRequest, user: User, permission: str) -> bool:
+    """Whether this person may do it as staff. Raises Problem 403 `second_factor_required` for staff
+    whose sign-in would not open the staff pages either."""
+    if not (user.is_staff and user.has_perm(permission)):
+        return False
+    if not staff_factor.suffices(request):
+        raise Problem(
+            403, "second_factor_required", "Staff sign in with their second factor for this."
+        )
+    return True
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

@@ -169,7 +169,8 @@ HOSTED_ORGANISATIONS: Final = extend_schema(
 PURGE: Final = extend_schema(
     operation_id="organisation_purge",
     summary="Remove a canary at once",
-    description="409 `retention_required` for every other organisation.",
+    description="409 `retention_required` for every other organisation, `purge_running` while "
+    "somebody else removes it. 500 `purge_failed`: it goes on by itself later.",
     auth=SESSION_WRITES,
     parameters=[_ID],
     request=ReasonSerializer,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connections
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import Event
-from tenants.models import Organisation, State, SuspendedBy, User
+from tenants import locks, purging, schemas
+from tenants.models import Organisation, Removal, State, SuspendedBy, User
 from tests.factories import add_member, make_organisation, make_user, owner_of
+from tests.provisioning.looking import rows_about
 
 pytestmark = pytest.mark.django_db
 HOST: dict[str, Any] = {"HTTP_HOST": "localhost"}
@@ -44,6 +50,18 @@ def staff() -> User:
     user = make_user(is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="change_organisation"))
     return user
+
+
+@contextmanager
+def held_by_another(name: str) -> Iterator[None]:
+    """That advisory lock, by a connection of its own."""
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [locks.key(name)])
+        yield
+    finally:
+        other.close()
 
 
 def told(answer: Any) -> tuple[int, str]:
@@ -163,6 +181,45 @@ def test_the_owner_of_a_canary_purges_it() -> None:
     answer = post(signed_in(owner_of(organisation)), organisation, "purge", {"reason": "proof"})
     assert answer.status_code == 200
     assert answer.json()["status"] == "pending_deletion"
+    organisation.refresh_from_db()
+    assert organisation.state == State.DELETED
+
+
+@pytest.mark.parametrize(
+    "state", [State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION, State.PURGING]
+)
+def test_a_customers_organisation_is_purged_by_nobody_here(state: str) -> None:
+    """Neither before its retention is over nor after it: the reaper copies it first."""
+    organisation = make_organisation(state)
+    before = rows_about(organisation)
+    Removal.objects.filter(organisation=organisation).update(due_at=timezone.now())
+    for user in (owner_of(organisation), staff()):
+        assert told(post(signed_in(user), organisation, "purge")) == (409, "retention_required")
+    organisation.refresh_from_db()
+    assert organisation.state == state
+    assert schemas.schema_exists(organisation.schema_name)
+    assert rows_about(organisation).keys() == before.keys()
+
+
+def test_a_purge_that_is_under_way_or_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation = make_organisation(canary=True)
+    client = signed_in(owner_of(organisation))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the secret address of our database")
+
+    monkeypatch.setattr("rbac.effects.TokensEffect.purge", fail)
+    answer = post(client, organisation, "purge")
+    assert told(answer) == (500, "purge_failed")
+    assert "secret" not in answer.content.decode()
+    organisation.refresh_from_db()
+    assert organisation.state == State.PURGING
+    monkeypatch.undo()
+
+    monkeypatch.setattr(purging, "OTHERS_SECONDS", 0.1)
+    with held_by_another(f"reap:{organisation.pk}"):
+        assert told(post(client, organisation, "purge")) == (409, "purge_running")
+    assert post(client, organisation, "purge").status_code == 200
     organisation.refresh_from_db()
     assert organisation.state == State.DELETED
 

@@ -6,8 +6,8 @@ that cannot work fails here, before it touched anybody's data.
 
 Not every migration is the same everywhere. These stay with Django's executor, schema by schema:
 Python operations, operations that are not Django's own, migrations outside a transaction, squashed
-ones, and those whose SQL came out differently the second time (a default that is a random key or
-the time of day must not be shared by everybody).
+ones, those whose SQL came out differently the second time (a default that is a random key or
+the time of day must not be shared by everybody), and those that say `{schema}` themselves.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ def _render(migration: Migration, key: Key, state: ProjectState, draft: str) -> 
     once, again = _sql(migration, state), _sql(migration, state)
     if once != again:
         return Rendered(key, None, "has a default that is different each time")
+    if PLACE in once:
+        return Rendered(key, None, f"says {PLACE} itself")
     return Rendered(key, once.replace(draft, PLACE))
 
 
@@ -104,5 +106,8 @@ def _not_plain(operations: Sequence[Operation]) -> str:
 def _sql(migration: Migration, state: ProjectState) -> str:
     with connection.schema_editor(collect_sql=True, atomic=True) as editor:
         migration.apply(state.clone(), editor, collect_sql=True)
-    lines = [line for line in editor.collected_sql or [] if not line.startswith("--")]
-    return "\n".join(lines)
+    # Django's own remarks are single lines. SQL written by hand may begin with a remark, or end with
+    # one, which swallows the semicolon.
+    collected = editor.collected_sql or []
+    written = [sql for sql in collected if not sql.startswith("--") or "\n" in sql]
+    return "\n".join(f"{sql}\n;" if "--" in sql else sql for sql in written)

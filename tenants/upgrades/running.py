@@ -125,9 +125,16 @@ def upgrade(
             if limit is not None:
                 report.left = max(0, len(todo) - limit)
                 todo = todo[:limit]
-            if todo:
-                report.migrations = plan(todo)
+            seen: set[str] = set()
+            while todo:
+                report.migrations += [x for x in plan(todo) if x not in report.migrations]
                 _Run(report, lock_ms, statement_ms, say).through(todo)
+                seen.update(todo)
+                # The old release is serving, and has made or put back more of its own meanwhile.
+                todo = [name for name in versions.behind() if name not in seen]
+                if limit is not None:
+                    break
+                report.behind += len(todo)
     except (OperationalError, InterfaceError) as error:
         if connection.is_usable():
             raise
@@ -236,11 +243,13 @@ class _Run:
                 schemas.migrate_schema(name)
         elif migration.why == "runs outside a transaction":
             with self._limited():
+                _drop_unfinished_indexes(name)
                 self._by_django(key)
                 versions.note(name, version=after, seconds=time.monotonic() - begun)
         else:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._limit(cursor, local=True)
+                cursor.execute(_hold(name))
                 self._by_django(key)
                 versions.note(name, version=after, seconds=time.monotonic() - begun)
         has.add(key)
@@ -298,10 +307,28 @@ class _Run:
 def _batch(migration: Rendered, name: str) -> str:
     """Everything of one migration for one schema, as one message to the server."""
     app, title = (_literal(part) for part in migration.key)
-    hold = f"SELECT pg_advisory_xact_lock(hashtextextended({_literal(name)}, 0))"
     noted = "INSERT INTO django_migrations (app, name, applied)"
     sql = (migration.sql or "").replace(PLACE, name)
-    return f"{hold};\n{sql}\n;{noted} VALUES ({app}, {title}, now())"
+    return f"{_hold(name)};\n{sql}\n;{noted} VALUES ({app}, {title}, now())"
+
+
+def _hold(name: str) -> str:
+    """Until the transaction ends nobody drops the schema (`schemas.drop_schema` asks for the same)."""
+    return f"SELECT pg_advisory_xact_lock(hashtextextended({_literal(name)}, 0))"
+
+
+def _drop_unfinished_indexes(name: str) -> None:
+    """CREATE INDEX CONCURRENTLY that was stopped, by a kill or because the schema was busy, leaves an
+    index that is not valid, and the next try would find its name taken."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('DROP INDEX IF EXISTS %%I.%%I', %s::text, c.relname) FROM pg_index i"
+            " JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE NOT i.indisvalid AND c.relnamespace = to_regnamespace(%s)",
+            [name, name],
+        )
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
 
 
 def _literal(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import Final
 
 from django.conf import settings
@@ -44,23 +45,31 @@ class Release:
         return self.version_of(self.order)
 
     def version_of(self, applied: Iterable[Key]) -> str:
-        """The last migration of each tenant app; empty when there is none.
+        """The last migration of each tenant app before the first that is lacking; empty when there is
+        none.
 
-        One that this release does not know was made by a newer one, and is the last.
+        One that this release does not know was made by a newer one, and is the last. With something
+        lacking it was made by another one, as of a release that was taken back: then it says nothing.
         """
         has = set(applied)
         parts = []
         for label in labels():
-            unknown = sorted(key for key in has - self.known if key[0] == label)
-            known = [key for key in self.order if key in has and key[0] == label]
-            if unknown or known:
-                parts.append(".".join(unknown[-1] if unknown else known[-1]))
+            ours = [key for key in self.order if key[0] == label]
+            last = list(takewhile(has.__contains__, ours))[-1:]
+            if len(last) and last[0] == ours[-1]:
+                last += sorted(key for key in has - self.known if key[0] == label)
+            parts += [".".join(key) for key in last[-1:]]
         return ", ".join(parts)
 
     def lacking(self, applied: Iterable[Key]) -> list[Key]:
         """What a schema with `applied` has still to get, in order."""
         has = set(applied)
         return [key for key in self.order if key not in has]
+
+    def is_strange(self, version: str) -> bool:
+        """Whether a note names a migration of another release, newer or taken back."""
+        noted = [tuple(part.split(".", 1)) for part in version.split(", ") if part]
+        return any(key not in self.known for key in noted)
 
     def is_behind(self, version: str) -> bool:
         """Whether a schema that is noted at `version` lacks something. A newer release's does not."""
@@ -150,14 +159,18 @@ def behind(*, look: bool = False) -> list[str]:
     """Names of the organisations' schemas that lack a migration, canaries' first.
 
     By what is noted, in one query. With `look` every schema is asked first and the notes are
-    corrected, which also finds what was done behind our back.
+    corrected, which also finds what was done behind our back. Without, those are asked whose note
+    is another release's: a newer one's lacks nothing, that of one that was taken back may.
     """
-    if look:
-        for found in survey():
+    every = noted()
+    ask = [each for each in every if look or release().is_strange(each.noted or "")]
+    if ask:
+        for found in _asked(ask):
             version = release().version_of(found.applied or ())
             if found.noted != version:
                 note(found.name, version=version)
-    return [each.name for each in noted() if each.noted is None or release().is_behind(each.noted)]
+        every = noted()
+    return [each.name for each in every if each.noted is None or release().is_behind(each.noted)]
 
 
 def noted() -> list[Schema]:
@@ -175,7 +188,10 @@ def noted() -> list[Schema]:
 
 def survey() -> Iterator[Schema]:
     """The same with what each schema itself says; changes nothing."""
-    every = noted()
+    yield from _asked(noted())
+
+
+def _asked(every: Sequence[Schema]) -> Iterator[Schema]:
     for start in range(0, len(every), _AT_ONCE):
         some = every[start : start + _AT_ONCE]
         found = applied([each.name for each in some])

@@ -60,6 +60,19 @@ operations = [
     AddIndexConcurrently("role", models.Index(fields=["name"], name="role_name_next")),
 ]
 """
+# Comments before, within and behind the statements, as people write SQL by hand.
+SQL_WITH_COMMENTS = """
+operations = [
+    migrations.RunSQL("-- why this is here\\nALTER TABLE rbac_role ADD COLUMN hue int;"),
+    migrations.RunSQL("ALTER TABLE rbac_role ADD COLUMN tone int -- and this"),
+    migrations.RunSQL("ALTER TABLE rbac_role ADD COLUMN shade int"),
+]
+"""
+SQL_WITH_OUR_PLACE = """
+operations = [
+    migrations.RunSQL("ALTER TABLE rbac_role ADD COLUMN path text DEFAULT '/{schema}/'"),
+]
+"""
 BROKEN = """
 operations = [migrations.RunSQL("ALTER TABLE rbac_nothing ADD COLUMN x int")]
 """

@@ -9,7 +9,7 @@ from tenants.upgrades import running
 from tests.factories import make_organisation
 from tests.tenants.catalog import describe
 from tests.upgrades import release
-from tests.upgrades.looking import noted, schemas_of_ours
+from tests.upgrades.looking import columns, noted, schemas_of_ours
 from tests.upgrades.release import NextRelease
 
 EVERYTHING = (
@@ -50,6 +50,17 @@ def test_one_sql_for_all_wherever_that_is_right(own_db: str, next_release: NextR
         "0007": "runs outside a transaction",
         "0008": "has a default that is different each time",
     }
+
+
+def test_sql_by_hand_runs_with_its_comments(own_db: str, next_release: NextRelease) -> None:
+    rendered, by_django = make_organisation(), make_organisation()
+    next_release.use(release.SQL_WITH_COMMENTS, release.SQL_WITH_OUR_PLACE)
+    schemas.migrate_schema(by_django.schema_name)
+    report = running.upgrade()
+    assert report.stragglers == []
+    assert [each.why for each in report.migrations] == ["", "says {schema} itself"]
+    assert {"hue", "tone", "shade"} <= columns(rendered.schema_name)
+    assert describe(rendered.schema_name) == describe(by_django.schema_name)
 
 
 def test_a_random_default_is_each_organisations_own(own_db: str, next_release: NextRelease) -> None:

@@ -22,15 +22,17 @@ from tests.upgrades.release import NextRelease
 
 
 @contextmanager
-def holding(organisation: Organisation) -> Iterator[threading.Event]:
-    """Another connection reads this organisation's roles and keeps its transaction open until the
-    event is set."""
+def holding(organisation: Organisation, *, writes: bool = False) -> Iterator[threading.Event]:
+    """Another connection reads this organisation's roles, or writes to them, and keeps its transaction
+    open until the event is set."""
     reads, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with schemas.in_schema(organisation), transaction.atomic():
                 list(Role.objects.all())
+                if writes:
+                    Role.objects.update(priority=1)
                 reads.set()
                 enough.wait(30)
         finally:
@@ -157,6 +159,48 @@ def test_a_schema_that_an_older_process_makes_meanwhile_is_found(
     late = make_organisation_of_an_older_process(next_release, old)
     assert versions.behind() == [late.schema_name]
     assert running.upgrade().migrated == 1
+
+
+def test_one_that_the_old_release_makes_during_the_run_is_not_left_behind(
+    own_db: str, next_release: NextRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_organisation()
+    old = versions.release().version
+    next_release.use(release.ADD_COLUMN)
+    through, late = running._Run.through, []
+
+    def and_meanwhile(run: running._Run, names: list[str]) -> None:
+        if not late:
+            late.append(make_organisation_of_an_older_process(next_release, old))
+        through(run, names)
+
+    monkeypatch.setattr(running._Run, "through", and_meanwhile)
+    report = running.upgrade()
+    assert (report.behind, report.migrated, len(report.migrations)) == (2, 2, 1)
+    assert "colour" in columns(late[0].schema_name)
+    assert versions.behind(look=True) == []
+
+
+def test_an_index_that_could_not_be_finished_is_no_obstacle(
+    own_db: str, next_release: NextRelease
+) -> None:
+    """CREATE INDEX CONCURRENTLY waits for writers, and leaves a broken index when it gives up."""
+    organisation = make_organisation()
+    next_release.use(release.CONCURRENT_INDEX)
+    broken, found = "SELECT count(*) FROM pg_index WHERE NOT indisvalid", []
+    with holding(organisation, writes=True) as enough:
+
+        def say(text: str) -> None:
+            found.extend(rows(broken))
+            enough.set()
+
+        report = running.upgrade(lock_ms=200, say=say)
+    assert (report.migrated, report.stragglers) == (1, [])
+    assert (found, rows(broken)) == ([1], [0])
+    name = organisation.schema_name
+    assert rows(
+        "SELECT 1 FROM pg_indexes WHERE schemaname = %s AND indexname = 'role_name_next'", name
+    )
 
 
 def make_organisation_of_an_older_process(next_release: NextRelease, version: str) -> Organisation:

@@ -9,11 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from audit.actors import Actor
 from tenants import lifecycle, schemas
 from tenants.models import SchemaVersion, State
-from tenants.upgrades import versions
+from tenants.upgrades import running, versions
 from tenants.upgrades.versions import Release
 from tests.factories import make_organisation
 from tests.upgrades import release
-from tests.upgrades.looking import noted, rows
+from tests.upgrades.looking import columns, noted, recorded, rows
 from tests.upgrades.release import NextRelease
 
 A, B, C = ("rbac", "0001_a"), ("rbac", "0002_b"), ("rbac", "0003_c")
@@ -94,6 +94,38 @@ def test_a_newer_releases_schema_is_not_behind() -> None:
     assert now.is_behind("rbac.0001_a")
     assert now.is_behind("")
     assert not now.is_behind("rbac.0002_b")
+
+
+def test_a_release_that_was_taken_back_hides_nothing() -> None:
+    """Its migration is unknown to this release, which has another one in its place."""
+    now = Release((A, B, C), frozenset({A, B, C}))
+    taken_back = ("rbac", "0003_taken_back")
+    assert now.lacking({A, B, taken_back}) == [C]
+    assert now.version_of({A, B, taken_back}) == "rbac.0002_b"
+    assert now.version_of({A, B, C, taken_back}) == "rbac.0003_taken_back"
+    assert now.version_of({A, C}) == "rbac.0001_a"
+    assert now.version_of({taken_back}) == ""
+    assert now.is_strange("rbac.0003_taken_back")
+    assert not now.is_strange("rbac.0003_c") and not now.is_strange("")
+
+
+def test_a_schema_of_a_release_that_was_taken_back_is_migrated(
+    own_db: str, next_release: NextRelease
+) -> None:
+    """The first few organisations had the release that was then replaced by a mended one."""
+    few, other = make_organisation(), make_organisation()
+    added = next_release.use(release.ADD_COLUMN)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{few.schema_name}".django_migrations (app, name, applied)'
+            " VALUES ('rbac', '0003_taken_back', now())"
+        )
+    versions.note(few.schema_name, version="rbac.0003_taken_back")
+    assert set(versions.behind()) == {few.schema_name, other.schema_name}
+    report = running.upgrade()
+    assert (report.migrated, report.stragglers) == (2, [])
+    assert "colour" in columns(few.schema_name) and added[0] in recorded(few.schema_name)
+    assert versions.behind() == versions.behind(look=True) == []
 
 
 def test_what_a_squashed_migration_replaces_is_known() -> None:

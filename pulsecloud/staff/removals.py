@@ -64,7 +64,13 @@ AGAIN = Verb(
 
 def _put_off(removal: Removal, actor: Actor, reason: str, *, days: int) -> None:
     try:
-        reaper.put_off(organisation=removal.organisation, days=days, actor=actor, reason=reason)
+        reaper.put_off(
+            organisation=removal.organisation,
+            days=days,
+            actor=actor,
+            reason=reason,
+            seen=removal.due_at,
+        )
     except TransitionRefused as refused:
         raise VerbRefused(str(refused)) from refused
 
@@ -91,6 +97,7 @@ PUT_OFF = Verb(
         "Its owner is reminded again before the new date.",
     ),
     unfit=lambda removal: "is being deleted" if removal.organisation.state == State.PURGING else "",
+    seen=lambda removal: f"due on {removal.due_at:%Y-%m-%d at %H:%M:%S} UTC",
     run=_put_off,
     icon="event_repeat",
     reason_needed=True,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -23,6 +24,8 @@ from audit.actors import Actor
 from tenants import mail
 from tenants.models import Organisation, OutboxMail, Removal, State
 from tenants.states import locked
+
+log = structlog.get_logger(__name__)
 
 REQUESTED, WEEK, DAY = "requested", "week", "day"
 GRACE: Final = timedelta(days=1)
@@ -62,14 +65,21 @@ def cancelled(organisation: Organisation) -> None:
 def send_due(now: datetime | None = None) -> int:
     """Posts every notice that is due, and puts off deletions whose notice was late.
 
-    Returns how many were posted.
+    Returns how many were posted. One that cannot be looked after holds up nobody else's, nor the
+    reaper, which asks for itself whether somebody was told.
     """
     now = now or timezone.now()
     horizon = now + max(BEFORE.values())
     waiting = Removal.objects.filter(
         organisation__state=State.PENDING_DELETION, due_at__lte=horizon
     ).select_related("organisation")
-    return sum(_look_after(removal.organisation, now) for removal in waiting)
+    posted = 0
+    for removal in waiting:
+        try:
+            posted += _look_after(removal.organisation, now)
+        except Exception:
+            log.exception("deletion notice failed", organisation=removal.organisation.label)
+    return posted
 
 
 def told_at(removal: Removal) -> datetime | None:

@@ -40,6 +40,7 @@ from tenants.models import (
     BackupState,
     DeletionReceipt,
     Organisation,
+    OutboxMail,
     Removal,
     State,
 )
@@ -119,10 +120,19 @@ def sweep(*, actor: Actor = ACTOR) -> list[Reaped]:
 
 
 def resume(*, actor: Actor = ACTOR) -> list[Reaped]:
-    """Only goes on with deletions that were cut off after they had begun."""
+    """Only goes on with deletions that were cut off after they had begun.
+
+    Unless PULSECLOUD_REAPER is on, customers' data stays as it is, half deleted or not; canaries and
+    what never came to be are nobody's, and proofs go on.
+    """
     for organisation in Organisation.objects.filter(state=State.PURGING, removal=None):
         _removal_of(organisation)
-    return _all_of(due().filter(organisation__state=State.PURGING), actor)
+    begun = due().filter(organisation__state=State.PURGING)
+    if settings.REAPER != "on":
+        begun = begun.filter(
+            Q(organisation__canary=True) | Q(organisation__deletion_requested_at=None)
+        )
+    return _all_of(begun, actor)
 
 
 def reap(*, organisation: Organisation, actor: Actor, reason: str = "") -> Reaped:
@@ -145,11 +155,12 @@ def reap(*, organisation: Organisation, actor: Actor, reason: str = "") -> Reape
 
 def begin_now(organisation: Organisation, *, actor: Actor, reason: str = "") -> Organisation:
     """Shuts an organisation that needs no retention (a canary, or one that never came to be) for
-    good. Raises TransitionRefused as `states.require_purgeable` does."""
+    good. Raises TransitionRefused as `states.require_purgeable` does, and `retention_required` for a
+    customer's whatever its date: only the reaper copies it first and heeds PULSECLOUD_REAPER."""
     with transaction.atomic():
         organisation = locked(organisation)
         require_purgeable(organisation, now=timezone.now())
-        if organisation.state == State.PENDING_DELETION and not organisation.canary:
+        if organisation.deletion_requested_at is not None and not organisation.canary:
             raise TransitionRefused("retention_required", "This one is the reaper's to delete.")
         if organisation.state != State.PURGING:
             _shut(organisation, _removal_of(organisation), None, actor, reason)
@@ -173,10 +184,21 @@ def hurry(*, removal: Removal, actor: Actor, reason: str = "") -> None:
         )
 
 
-def put_off(*, organisation: Organisation, days: int, actor: Actor, reason: str = "") -> Removal:
+def put_off(
+    *,
+    organisation: Organisation,
+    days: int,
+    actor: Actor,
+    reason: str = "",
+    seen: datetime | None = None,
+) -> Removal:
     """Gives a deletion that has not begun `days` more, counted from its date or from now, whichever
-    is later; it can be restored as long. Raises TransitionRefused: `not_pending_deletion`,
-    `retention_over` (it has begun), `invalid_retention_days` (1 to MOST_PUT_OFF)."""
+    is later; it can be restored as long. `seen` is the date that whoever decides was shown: pressed
+    twice it is put off once.
+
+    Raises TransitionRefused: `not_pending_deletion`, `retention_over` (it has begun),
+    `invalid_retention_days` (1 to MOST_PUT_OFF), `changed_meanwhile`.
+    """
     if not 1 <= days <= MOST_PUT_OFF:
         raise TransitionRefused(
             "invalid_retention_days", f"Put it off by 1 to {MOST_PUT_OFF} days."
@@ -189,6 +211,11 @@ def put_off(*, organisation: Organisation, days: int, actor: Actor, reason: str 
         if removal is None or current.state != State.PENDING_DELETION:
             raise TransitionRefused("not_pending_deletion", "No deletion of it is planned.")
         before = removal.due_at
+        if seen is not None and seen != before:
+            raise TransitionRefused(
+                "changed_meanwhile",
+                f"Somebody else was faster: it is due on {before:%Y-%m-%d at %H:%M} UTC now.",
+            )
         removal.due_at = max(before, timezone.now()) + timedelta(days=days)
         removal.save(update_fields=["due_at"])
         trail.record(
@@ -278,6 +305,7 @@ def _begin(organisation: Organisation, claim: _Claim, actor: Actor, reason: str)
         with transaction.atomic():
             current, removal = _held(organisation, claim)
             if current.state == State.PURGING:
+                _count(current, removal)
                 return
             _require_told(current, removal)
             copy = final_copy.last(current, removal) if final_copy.wanted(current) else None
@@ -314,6 +342,13 @@ def _require_told(organisation: Organisation, removal: Removal) -> None:
             "notice_outstanding",
             f"Its owner was not told in time: not before {earliest:%Y-%m-%d %H:%M} UTC.",
         )
+
+
+def _count(organisation: Organisation, removal: Removal) -> None:
+    """For one that was shut without a removal's row: counts what is left of it, for the receipt."""
+    if not removal.blast:
+        removal.blast = blast_radius(organisation).as_json()
+        removal.save(update_fields=["blast"])
 
 
 def _shut(
@@ -376,6 +411,7 @@ def _bury(organisation: Organisation, claim: _Claim, actor: Actor, reason: str) 
                 copies_until=until if copies else None,
             )
             _mail(current, receipt)
+        OutboxMail.objects.filter(pk__in=[each["mail"] for each in removal.notices]).delete()
         reaped = _reaped(removal, DELETED, blast=removal.blast, receipt=receipt)
         removal.delete()
         _make_tombstone(current)
@@ -449,16 +485,19 @@ def _noting_failure(organisation: Organisation, claim: _Claim) -> Iterator[None]
         ours.update(claimed_at=None, attempts=F("attempts") - 1)
         raise
     except Exception as error:
-        _note_failure(organisation, error)
+        _note_failure(organisation, claim, error)
         raise ReapFailed(_describe(error)) from error
 
 
-def _note_failure(organisation: Organisation, error: Exception) -> None:
+def _note_failure(organisation: Organisation, claim: _Claim, error: Exception) -> None:
+    """On the removal only while the claim is ours: whoever took it over must not be held up by what
+    befell us."""
     text = _describe(error)
     log.error("deletion failed", organisation=organisation.label, exc_info=error)
     with transaction.atomic():
         current = locked(organisation)
-        removal = Removal.objects.select_for_update().filter(organisation=current).first()
+        ours = Removal.objects.select_for_update().filter(pk=claim.removal, claimed_at=claim.at)
+        removal = ours.first()
         if removal is not None:
             pause = min(LONGEST_PAUSE, PAUSE * 2 ** min(removal.attempts - 1, 10))
             removal.claimed_at, removal.error = None, text

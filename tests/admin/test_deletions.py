@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from audit.models import Event
 from tenants import lifecycle
 from tenants.deletion import reaper
 from tenants.models import DeletionReceipt, Organisation, Removal, SuspendedBy
+from tenants.states import TransitionRefused
 from tests.admin.staff import HOSTILE, changelist
 from tests.deletion.aging import ACTOR, asked, overdue, reap
 
@@ -103,6 +106,22 @@ def test_one_that_is_due_is_put_off_and_can_be_restored_again(client: Client) ->
     assert 6.9 < (removal.due_at - timezone.now()).total_seconds() / 86400 <= 7
     assert reaper.sweep() == []
     lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
+
+
+@pytest.mark.covers("F64")
+def test_pressed_twice_it_is_put_off_once(client: Client) -> None:
+    removal = Removal.objects.get(organisation=asked(days=3))
+    path, before = page_of(removal).replace("/change/", "/put_off/"), removal.due_at
+    seen = re.search(f'name="seen_{removal.pk}" value="([^"]+)"', text(client.get(path)))
+    assert seen is not None
+    data = {"confirmed": "yes", "days": "7", "reason": "look first", f"seen_{removal.pk}": seen[1]}
+    assert "Put off: " in text(client.post(path, data, follow=True))
+    assert "was changed meanwhile, and is due on" in text(client.post(path, data, follow=True))
+    removal.refresh_from_db()
+    assert removal.due_at == before + timedelta(days=7)
+    with pytest.raises(TransitionRefused) as refused:  # both had looked before either was done
+        reaper.put_off(organisation=removal.organisation, days=7, actor=ACTOR, seen=before)
+    assert refused.value.code == "changed_meanwhile"
 
 
 def test_the_receipt_is_checked_when_it_is_shown(client: Client) -> None:

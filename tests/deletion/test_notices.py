@@ -179,6 +179,22 @@ def test_owners_are_reminded_whatever_the_reaper_may_do(settings: Any, mode: str
     assert state_of(over) == State.PENDING_DELETION
 
 
+def test_one_that_cannot_be_reminded_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    sick, well, over = asked(days=30), asked(days=30), overdue()
+    for each in (sick, well):
+        pass_time(each, days=29)
+    send = mail.send_later
+
+    def refuse(**rest: Any) -> OutboxMail:
+        if rest["to"] == sick.owner_email:
+            raise ValueError("no mail can be made of this")
+        return send(**rest)
+
+    monkeypatch.setattr(mail, "send_later", refuse)
+    assert [each.label for each in reaping.once()] == [over.label]
+    assert (kinds(sick)[-1], kinds(well)[-1]) == ("requested", "day")
+
+
 def test_a_hostile_name_stays_one_line_of_a_subject() -> None:
     organisation = make_organisation(display_name='Eve\r\nBcc: all@example.test <b>"')
     lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)

@@ -49,17 +49,21 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["put_off"] is not None:
+            if options["dry_run"]:
+                raise CommandError("--put-off changes a date: leave --dry-run out.", returncode=2)
             self._put_off(options)
             return
         if options["dry_run"]:
             found = self._dry_run(options["label"])
         elif not settings.HOSTED_MODE:
             raise CommandError("Hosted mode is off: nothing is deleted then.", returncode=2)
+        elif settings.REAPER == "off" or (options["label"] and settings.REAPER != "on"):
+            raise CommandError(
+                f"PULSECLOUD_REAPER is {settings.REAPER}: nothing is deleted.", returncode=2
+            )
         elif options["label"]:
             found = [self._one(options["label"], options["reason"])]
         else:
-            if settings.REAPER == "off":
-                raise CommandError("PULSECLOUD_REAPER is off: nothing is deleted.", returncode=2)
             found = reaping.once(actor=ACTOR)
         if options["json"]:
             self.stdout.write(json.dumps([each.as_json() for each in found], indent=2))

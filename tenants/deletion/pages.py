@@ -36,13 +36,15 @@ def file(request: HttpRequest, receipt_id: UUID) -> HttpResponse:
 def shown(receipt: DeletionReceipt) -> dict[str, object]:
     """What templates show of a receipt, its check included."""
     document = receipt.document
+    until = document["copies"]["until"]
     return {
         "receipt": receipt,
         "document": document,
         "lines": blast.in_words({**document["deleted"], "backups": 0}),
         "requested_at": parse_datetime(document["requested_at"]),
         "deleted_at": parse_datetime(document["deleted_at"]),
-        "verdict": receipts.verify(document, receipt.signature, receipt.kid),
+        "copies_until": parse_datetime(until) if until else None,  # what is signed, not the column
+        "verdict": receipts.check(receipt),
         "public_key": receipts.as_file(receipt)["public_key"],
     }
 

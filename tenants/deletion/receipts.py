@@ -107,7 +107,7 @@ def verify(document: Mapping[str, Any], signature: str, kid: str) -> Verdict:
         return Verdict(False, f"Key {kid} is none of ours, or nobody vouches for it any more.")
     try:
         text = signed_text(document)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return Verdict(False, "This is not a receipt.")
     if not key.signed(text, signature):
         return Verdict(False, "It was changed after it was signed, or signed by somebody else.")
@@ -116,6 +116,14 @@ def verify(document: Mapping[str, Any], signature: str, kid: str) -> Verdict:
     if _in_trail(document, up_to=key.up_to):
         return Verdict(True, "Genuine: signed with a former key, and the sealed trail knows it.")
     return Verdict(False, "Signed with a former key, but the trail of that time does not know it.")
+
+
+def check(receipt: DeletionReceipt) -> Verdict:
+    """As `verify`, of a receipt that we keep: also that its row is the one that it was signed for."""
+    verdict = verify(receipt.document, receipt.signature, receipt.kid)
+    if verdict and receipt.document.get("receipt") != str(receipt.pk):
+        return Verdict(False, "This is another receipt's document, under a number that is not its.")
+    return verdict
 
 
 def digest(document: Mapping[str, Any]) -> str:

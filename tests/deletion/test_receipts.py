@@ -179,6 +179,18 @@ def test_the_command_prints_a_file_that_it_believes(
     assert code == 1 and "not of this one" in said
 
 
+def test_a_file_that_says_two_things_is_none(
+    receipt: DeletionReceipt, tmp_path: Path, capsys: Any
+) -> None:
+    """Of two values under one name the reader sees the first, the signature the second."""
+    _, text = run("deletion_receipt", receipt.label, capsys=capsys)
+    file = tmp_path / "receipt.json"
+    file.write_text(text.replace('"deleted": {', '"deleted": {"rows": 0}, "deleted": {', 1))
+    check = ["deletion_receipt", receipt.label, "--verify", str(file)]
+    code, said = run(*check, capsys=capsys)
+    assert code == 2 and "is not the file of a receipt" in said
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"document": 1}', '{"document": {}, "signature": 1, "kid": "x"}']
 )
@@ -219,6 +231,26 @@ class TestPage:
         assert "Not genuine" in page and "changed after it was signed" in page
         assert HOSTILE not in page
 
+    def test_shows_the_date_that_is_signed(self, receipt: DeletionReceipt, client: Client) -> None:
+        said = receipt.copies_until
+        DeletionReceipt.objects.update(copies_until=None)
+        page = client.get(f"/receipts/{receipt.pk}", HTTP_HOST="localhost").content.decode()
+        assert said is not None and f"{said:%Y, %H:%M} UTC</strong>" in page
+
+    def test_says_when_it_is_another_receipts(
+        self, receipt: DeletionReceipt, client: Client, capsys: Any
+    ) -> None:
+        """A genuine document under another number: somebody changed the table."""
+        other = overdue(days=1)
+        reap(other)
+        row = DeletionReceipt.objects.get(organisation=other)
+        row.document, row.signature, row.kid = receipt.document, receipt.signature, receipt.kid
+        row.save()
+        page = client.get(f"/receipts/{row.pk}", HTTP_HOST="localhost").content.decode()
+        assert "Not genuine" in page and "another receipt" in page
+        code, said = run("deletion_receipt", row.label, capsys=capsys)
+        assert code == 1 and "another receipt" in said
+
     def test_is_not_there_otherwise(self, receipt: DeletionReceipt, client: Client) -> None:
         number = str(receipt.pk)
         wrong = number[:-1] + ("0" if number[-1] != "0" else "1")
@@ -258,6 +290,13 @@ class TestReaperCommand:
         assert code == 2 and "There is no organisation" in text
         settings.REAPER = "off"
         assert run("reaper", capsys=capsys)[0] == 2
+        due = overdue(days=1)
+        for mode in ("off", "dry-run"):
+            settings.REAPER = mode
+            code, text = run("reaper", due.label, capsys=capsys)
+            assert code == 2 and f"PULSECLOUD_REAPER is {mode}" in text
+        due.refresh_from_db()
+        assert due.state == State.PENDING_DELETION
         settings.REAPER, settings.HOSTED_MODE = "on", False
         code, text = run("reaper", capsys=capsys)
         assert code == 2 and "Hosted mode is off" in text
@@ -275,6 +314,8 @@ class TestReaperCommand:
             "reaper", organisation.label, "--put-off", "0", "--reason", "x", capsys=capsys
         )
         assert code == 2 and "1 to 365" in text
+        code, text = run("reaper", *wish[1:], "--dry-run", "--reason", "x", capsys=capsys)
+        assert code == 2 and "leave --dry-run out" in text
 
     def test_one_that_fails_ends_with_1(self, capsys: Any, settings: Any, tmp_path: Path) -> None:
         organisation = overdue(days=1)

@@ -45,14 +45,14 @@ class Command(BaseCommand):
         if receipt is None:
             raise CommandError(f"There is no receipt for {options['label']!r}.", returncode=2)
         self.stdout.write(json.dumps(receipts.as_file(receipt), indent=2, ensure_ascii=False))
-        verdict = receipts.verify(receipt.document, receipt.signature, receipt.kid)
+        verdict = receipts.check(receipt)
         if not verdict:
             raise CommandError(verdict.says, returncode=1)
 
     def _read(self, path: Path) -> tuple[dict[str, Any], str, str]:
         try:
             text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=_once)
         except OSError as error:
             raise CommandError(f"The file cannot be read: {error}", returncode=2) from None
         except (ValueError, RecursionError):
@@ -70,3 +70,11 @@ class Command(BaseCommand):
             self.stdout.write(verdict.says)
         if not verdict:
             sys.exit(1)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a key that comes twice: a reader sees the one, the signature the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found

@@ -15,11 +15,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from tenants import states
-from tenants.models import Organisation, State, SuspendedBy, User
+from tenants.models import Organisation, Removal, State, SuspendedBy, User
 
 _Check = TypeVar("_Check", bound=Callable[..., None])
 # Which command of `manage.py organisation` undoes which state.
 _COMMAND: Final = "manage.py organisation {verb} {label} --reason …"
+_ASKED_BY: Final = {"owner": "its owner", "platform": "staff", "billing": "billing"}
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,21 @@ def _suspended(organisation: Organisation) -> Advice:
 
 
 def _pending_deletion(organisation: Organisation) -> Advice:
+    removal = Removal.objects.filter(organisation=organisation).first()
+    asker = _ASKED_BY.get(removal.requested_by if removal else "", "somebody")
     due = states.due_at(organisation)
+    if due is not None and due <= timezone.now():
+        return Advice(
+            f"{asker.capitalize()} asked for its deletion, and its time was over on "
+            f"{due:%Y-%m-%d at %H:%M} UTC: the reaper takes it up at its next round.",
+            "As long as that has not begun staff can put it off, and then cancel the deletion.",
+            f"manage.py reaper {organisation.label} --put-off 7 --reason …",
+        )
     when = f" Its data is kept until {due:%Y-%m-%d at %H:%M} UTC." if due else ""
+    who = "its owner or staff" if removal and removal.requested_by == "owner" else "only staff"
     return Advice(
-        f"Its deletion was asked for.{when}",
-        "Until then its owner or staff can cancel the deletion, which puts it back as it was.",
+        f"{asker.capitalize()} asked for its deletion.{when}",
+        f"Until then {who} can cancel the deletion, which puts it back as it was.",
         _command("undelete", organisation),
     )
 

@@ -124,7 +124,11 @@ def delete(request: HttpRequest, organisation: Organisation) -> HttpResponse:
     if not recent.is_recent(request):
         return HttpResponseRedirect(confirming.address(request.path))
     if organisation.state not in (State.ACTIVE, State.SUSPENDED):
-        return HttpResponseRedirect("/")  # the list says what it is
+        if request.method != "POST":
+            return HttpResponseRedirect("/")  # the list says what it is
+        now = organisation.get_state_display().lower()
+        messages.error(request, f"Nothing was changed: {organisation.display_name} is {now} now.")
+        return HttpResponseRedirect("/", status=303)
     form = DeleteForm(request.POST if request.method == "POST" else None, organisation=organisation)
     status = 200
     if request.method == "POST":
@@ -137,6 +141,7 @@ def delete(request: HttpRequest, organisation: Organisation) -> HttpResponse:
 
 def _deleted(request: HttpRequest, organisation: Organisation, form: DeleteForm) -> HttpResponse:
     days = form.cleaned_data["retention_days"]
+    shown = request.POST.get("seen", "")  # the state that the page was about
     try:
         lifecycle.soft_delete(
             organisation=organisation,
@@ -144,7 +149,7 @@ def _deleted(request: HttpRequest, organisation: Organisation, form: DeleteForm)
             actor=Actor.person(cast(User, request.user)),
             reason=bodies.one_line(form.cleaned_data["reason"], longest=1000),
             retention_days=days,
-            seen=organisation.state,
+            seen=shown if shown in (State.ACTIVE, State.SUSPENDED) else organisation.state,
         )
     except lifecycle.TransitionRefused as refused:
         messages.error(request, str(refused))

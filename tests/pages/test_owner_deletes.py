@@ -14,7 +14,7 @@ from audit.models import Event
 from tenants import lifecycle
 from tenants.accounts import recent
 from tenants.models import Organisation, Removal, State, SuspendedBy
-from tests.accounts.browsing import Visitor
+from tests.accounts.browsing import Visitor, field
 from tests.factories import add_member, make_organisation, make_user, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -166,6 +166,22 @@ def test_when_its_time_is_over_nothing_is_offered(
 def test_one_that_is_being_deleted_has_no_page(organisation: Organisation, owner: Visitor) -> None:
     lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
     assert owner.get(f"/o/{organisation.label}/delete")["Location"] == "/"
+
+
+@pytest.mark.covers("F64")
+def test_who_comes_second_is_told(organisation: Organisation, owner: Visitor) -> None:
+    """The page is about an active organisation; by the time of the button staff suspended it, or had
+    its deletion planned."""
+    path = f"/o/{organisation.label}/delete"
+    sent = form(organisation, seen=field(owner.get(path), "seen"))
+    lifecycle.suspend(organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR)
+    assert owner.post(path, sent).status_code == 303
+    assert state(organisation) == State.SUSPENDED
+    assert "Somebody else was faster: it is suspended now" in text(owner.get("/"))
+    lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR)
+    assert owner.post(path, sent).status_code == 303
+    assert "is pending deletion now" in text(owner.get("/"))
+    assert Removal.objects.get(organisation=organisation).requested_by == "platform"
 
 
 @pytest.mark.covers("F76")

@@ -16,7 +16,7 @@ from audit.actors import Actor
 from billing.models import BillingState
 from rbac.models import Assignment
 from tenants import budgets, lifecycle, schemas, versions, why
-from tenants.models import LimitWindow, Membership, Organisation, State, SuspendedBy, User
+from tenants.models import LimitWindow, Membership, Organisation, Removal, State, SuspendedBy, User
 from tests.factories import add_member, make_organisation, make_user, owner_of, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +149,36 @@ def test_each_state_is_told(state: str, code: str, says: str) -> None:
     assert first is not None and first.advice is not None
     assert first.code == code
     assert says in first.advice.because + " " + first.advice.lift
+
+
+@pytest.mark.covers("H6")
+@pytest.mark.parametrize(
+    ("by", "asker", "who"),
+    [
+        (SuspendedBy.OWNER, "Its owner asked", "its owner or staff can cancel"),
+        (SuspendedBy.PLATFORM, "Staff asked", "only staff can cancel"),
+        (SuspendedBy.BILLING, "Billing asked", "only staff can cancel"),
+    ],
+)
+def test_it_names_who_can_cancel_a_deletion(by: SuspendedBy, asker: str, who: str) -> None:
+    organisation = make_organisation()
+    lifecycle.soft_delete(organisation=organisation, by=by, actor=ACTOR)
+    organisation.refresh_from_db()
+    first = why.diagnose(organisation).first
+    assert first is not None and first.advice is not None
+    assert first.advice.because.startswith(asker) and who in first.advice.lift
+    assert "undelete" in first.advice.command
+
+
+def test_past_its_date_a_deletion_is_put_off_first() -> None:
+    organisation = make_organisation()
+    lifecycle.soft_delete(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
+    Removal.objects.filter(organisation=organisation).update(due_at=timezone.now())
+    organisation.refresh_from_db()
+    first = why.diagnose(organisation).first
+    assert first is not None and first.advice is not None
+    assert "its time was over" in first.advice.because
+    assert first.advice.command.startswith(f"manage.py reaper {organisation.label} --put-off")
 
 
 def test_data_that_is_gone_is_said_with_what_brings_it_back() -> None:

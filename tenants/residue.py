@@ -44,6 +44,13 @@ def residue(organisation_id: UUID) -> list[str]:
         cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [organisation.schema_name])
         if cursor.fetchone():
             found.append(f"schema {organisation.schema_name}")
+        # A restore that was killed leaves one that is nobody's yet, or any more (tenants.backups).
+        cursor.execute(
+            "SELECT nspname FROM pg_namespace WHERE obj_description(oid, 'pg_namespace') ~ %s"
+            " ORDER BY nspname",
+            [str(organisation.pk)],
+        )
+        found += [f"schema {name}, left by a restore" for (name,) in cursor.fetchall()]
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
             " AND relkind IN ('r', 'p') ORDER BY relname"

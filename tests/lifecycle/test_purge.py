@@ -175,6 +175,11 @@ def test_a_label_is_never_given_again() -> None:
     [
         ("schema", 'CREATE SCHEMA "{schema}"'),
         (
+            "left by a restore",
+            "CREATE SCHEMA org_00000000000000000000000000000000; COMMENT ON SCHEMA"
+            " org_00000000000000000000000000000000 IS 'pulsecloud: being put back for {id}'",
+        ),
+        (
             "billing_billingstate",
             "INSERT INTO billing_billingstate (organisation_id, subscription_state, plan_version,"
             " capabilities, limits, meters_enabled, version, changed_at)"

@@ -37,7 +37,7 @@ VERBS = {
     "coverage-table": "which behaviours and failure modes the last test run has shown",
     "docs": "write the pages that are generated from the code",
     "ci": "everything that has to pass before a change lands",
-    "ci-tools": "install Chromium, promtool and pgbouncer with apt-get, when root and missing",
+    "ci-tools": "install Chromium, promtool, amtool and pgbouncer with apt-get, when root and missing",
     "help": "show this",
 }
 
@@ -238,6 +238,8 @@ def ci_tools(arguments: "list[str]") -> None:
         wanted.append("chromium")
     if not shutil.which("promtool"):
         wanted.append("prometheus")
+    if not shutil.which("amtool"):
+        wanted.append("prometheus-alertmanager")
     if not shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
         wanted.append("pgbouncer")
     if not has_venv_module():
@@ -251,6 +253,10 @@ def ci_tools(arguments: "list[str]") -> None:
     for package in wanted:
         if call([*install, package], quiet):
             say(f"not installed: {package}; tests that need it are reported as not run")
+        elif shutil.which("systemctl"):
+            # Wanted for its program: what it also brings as a service must not run from now on.
+            command = ["systemctl", "disable", "--now", package]
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def ci(arguments: "list[str]") -> None:

@@ -18,6 +18,8 @@ def missing(item: pytest.Item) -> str | None:
         return f"Chromium is not installed ({CHROMIUM})"
     if item.get_closest_marker("promtool") and not shutil.which("promtool"):
         return "promtool is not installed (Debian's package prometheus)"
+    if item.get_closest_marker("amtool") and not shutil.which("amtool"):
+        return "amtool is not installed (Debian's package prometheus-alertmanager)"
     if item.get_closest_marker("pgbouncer") and not shutil.which("pgbouncer", path=PROGRAMS):
         return "pgbouncer is not installed (Debian's package pgbouncer)"
     if item.get_closest_marker("root") and os.geteuid() != 0:

@@ -30,7 +30,7 @@ _WORDS = frozenset(
     """
     and or unless on ignoring by without group_left group_right bool offset vector Inf
     sum max min avg count rate increase delta absent clamp_min histogram_quantile avg_over_time
-    max_over_time time sort_desc topk label_replace
+    max_over_time last_over_time time sort_desc topk label_replace
     """.split()  # noqa: SIM905
 )
 

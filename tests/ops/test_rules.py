@@ -28,6 +28,47 @@ def test_the_files_are_well_formed() -> None:
     promtool("check", "config", "--syntax-only", str(rules.PLACE / "prometheus.yml"))
 
 
+def amtool(*arguments: str) -> str:
+    done = subprocess.run(
+        ["amtool", *arguments], cwd=rules.ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.amtool
+def test_alertmanager_takes_its_file_and_wakes_who_should_be() -> None:
+    file = str(rules.PLACE / "alertmanager.yml")
+    amtool("check-config", file)
+    for severity, receiver in (("page", "on-call"), ("ticket", "tickets")):
+        route = ("config", "routes", "test", f"--config.file={file}", f"severity={severity}")
+        assert amtool(*route) == receiver
+
+
+def test_only_alerts_that_there_are_silence_others() -> None:
+    """A matcher that nothing fits is no error to Alertmanager; it says too much, or too little."""
+    names = [alert["alert"] for alert in rules.alerts()]
+    read = yaml.safe_load((rules.PLACE / "alertmanager.yml").read_text("utf-8"))
+    for rule in read["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            label, _, pattern = matcher.partition("=")
+            if label == "alertname":
+                wanted = pattern.strip('~"').split("|")
+                assert all(any(re.fullmatch(each, name) for name in names) for each in wanted)
+
+
+def test_a_relay_that_is_down_hides_no_other_budget() -> None:
+    """Sign-ups that fail beside it are another fault, with a playbook of their own."""
+    read = yaml.safe_load((rules.PLACE / "alertmanager.yml").read_text("utf-8"))
+    (of_relay,) = (
+        rule["target_matchers"]
+        for rule in read["inhibit_rules"]
+        if "PulseRelayDown" in rule["source_matchers"][0]
+        and any("PulseErrorBudgetBurns" in each for each in rule["target_matchers"])
+    )
+    assert 'slo="connected"' in of_relay
+
+
 @pytest.mark.promtool
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_alerts_fire_and_stay_quiet_as_they_should(path: object) -> None:

@@ -1,7 +1,8 @@
 """The five objectives of the service, and how much of each error budget is left (docs/runbook.md).
 
 Here they are worked out from the samples of the staff home, coarsely and without Prometheus; the
-alerts under ops/prometheus use the same definitions.
+alerts under ops/prometheus use the same definitions: staff pages and times with hosted mode off are
+left out, and of `connected` each moment counts the same, however many organisations there were.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def _counter(bad: str, total: str) -> tuple[Callable[[_Values], float], Callable
     return (lambda v: v.get(bad, 0.0)), (lambda v: v.get(total, 0.0))
 
 
+def _disconnected(values: _Values) -> float:
+    """The share of the built-in runtime's organisations that were not connected."""
+    served = values.get("builtin", 0.0)
+    return max(0.0, 1 - values.get("connected", 0.0) / served) if served else 0.0
+
+
 OBJECTIVES: Final = (
     Objective(
         "availability", "Requests answered without a 5xx", 0.999, 30,
@@ -61,8 +68,8 @@ OBJECTIVES: Final = (
     ),
     Objective(
         "connected", "Active organisations connected to the relay", 0.99, 30,
-        lambda v: max(0.0, v.get("builtin", 0.0) - v.get("connected", 0.0)),
-        lambda v: v.get("builtin", 0.0),
+        _disconnected,
+        lambda v: float(v.get("builtin", 0.0) > 0),
     ),
 )  # fmt: skip
 

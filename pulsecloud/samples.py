@@ -29,7 +29,7 @@ EVERY: Final = timedelta(minutes=5)
 KEPT: Final = timedelta(days=31)  # the longest chart shows 30
 GAUGES: Final = ("active", "builtin", "connected", "phones", "job_wait", "jobs_failed")
 COUNTERS: Final = (
-    "requests",  # answers of `web`
+    "requests",  # answers of `web` to customers: staff pages left out, as in ops/prometheus
     "errors",  # of them 5xx
     "provisions",  # attempts at setting up an organisation
     "failures",  # of them failed
@@ -64,8 +64,9 @@ def take(now: datetime | None = None) -> bool:
     read = figures.read()
     gauges = {
         "active": read.organisations[State.ACTIVE],
-        "builtin": read.builtin,
-        "connected": read.connected,
+        # While hosted mode is off nobody is promised a connection.
+        "builtin": read.builtin if settings.HOSTED_MODE else 0,
+        "connected": read.connected if settings.HOSTED_MODE else 0,
         "phones": read.phones,
         "job_wait": round(read.job_wait, 1),
         "jobs_failed": read.jobs["failed"],
@@ -112,7 +113,7 @@ def counted(families: Iterable[Metric]) -> dict[str, float]:
     for family in families:
         for each in family.samples:
             name, labels, value = each.name, each.labels, each.value
-            if name == f"{_HTTP}_count":
+            if name == f"{_HTTP}_count" and labels.get("area") != "admin":
                 found["requests"] += value
                 found["errors"] += value if labels.get("code") == "5xx" else 0
             elif name == "pulse_hosted_provisions_total":

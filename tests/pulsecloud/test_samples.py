@@ -44,6 +44,18 @@ def test_holds_what_is_now() -> None:
     assert set(figures) == {*samples.GAUGES, *samples.COUNTERS}
 
 
+def test_nobody_should_be_connected_while_hosted_mode_is_off(settings: Any) -> None:
+    """Or a day with the mode off would use up a budget that Prometheus leaves untouched."""
+    staff.connected()
+    settings.HOSTED_MODE = False
+    samples.take()
+    figures = Sample.objects.get().figures
+    assert (figures["active"], figures["builtin"], figures["connected"]) == (1, 0, 0)
+    (point,) = samples.series(timezone.now() - timedelta(hours=1), timedelta(days=1))
+    budgets = {budget.objective.name: budget.left for budget in objectives.budgets([point])}
+    assert budgets["connected"] is None
+
+
 def test_the_job_takes_and_prunes() -> None:
     old = timezone.now() - timedelta(days=32)
     Sample.objects.create(at=old, figures={})
@@ -86,6 +98,7 @@ def test_counters_are_read_from_what_the_processes_counted() -> None:
     http = HistogramMetricFamily("pulse_hosted_http_request_seconds", "x", labels=["area", "code"])
     http.add_metric(["api", "2xx"], [("0.1", 7), ("+Inf", 9)], 1.0)
     http.add_metric(["api", "5xx"], [("0.1", 1), ("+Inf", 2)], 1.0)
+    http.add_metric(["admin", "5xx"], [("0.1", 0), ("+Inf", 40)], 9.0)  # staff's, no customer's
     made = CounterMetricFamily("pulse_hosted_provisions", "x", labels=["status"])
     made.add_metric(["success"], 5)
     made.add_metric(["failure"], 1)
@@ -119,6 +132,9 @@ class TestBudgets:
 
     def test_connected_counts_by_time(self) -> None:
         assert self.left("connected", self.points(builtin=1000, connected=995)) == 50
+        quiet = [Point(START, {"builtin": 1000, "connected": 1000}, 300)] * 199
+        away = [Point(START, {"builtin": 1, "connected": 0}, 300)]
+        assert self.left("connected", quiet + away) == 50  # one moment of 200, as Prometheus says
 
     def test_each_looks_back_as_far_as_it_says(self) -> None:
         old = self.points(provisions=10, failures=10)[:20]

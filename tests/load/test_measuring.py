@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 
 from bench.load import measuring
 from bench.load.measuring import Report, Sample, Stretch, foreign_label
+from tenants.models import Stage
+from tenants.rollout import conditions
 
 OWN, OTHER = "canary-load-0123456789ab", "canary-load-ba9876543210"
 QUIET, LOUD = Stretch(False, 100.0, 140.0), Stretch(True, 150.0, 190.0)
@@ -46,6 +51,28 @@ def test_a_good_run_passes() -> None:
     assert found.noisy == {"let_through": 1, "refused": 1, "a_second": 0.1}
     assert json.loads(json.dumps(found.document()))["passed"] is True
     assert found.text().endswith("passed")
+
+
+@pytest.mark.django_db
+def test_a_run_that_counts_says_how_to_vouch_for_it() -> None:
+    """Word for word: what it prints is run, and the rollout's condition is met."""
+    found = report(samples(20, 25))
+    program, *command = shlex.split(found.attest)
+    assert (program, found.attest in found.text()) == ("manage.py", True)
+    call_command(*command, stdout=StringIO())
+    (condition,) = (c for c in conditions.evaluate(Stage.GA) if c.name == "ga_load")
+    assert condition.met
+    assert "10 organisations for 80 s, p95 beside a noisy one: api 25 ms" in condition.says
+
+
+def test_a_run_that_failed_or_was_short_is_nothing_to_vouch_for() -> None:
+    assert report(samples(20, 40)).attest == ""
+    short = [Stretch(False, 100, 107), Stretch(True, 150, 157)]
+    found = measuring.report(
+        organisations=10, stretches=short, others=samples(20, 20),
+        noise=[Sample("noise", 151, 1, "429")], connected=9, should_be_connected=9,
+    )  # fmt: skip
+    assert (found.failures, found.attest) == ([], "")
 
 
 def test_unfairness_is_a_failure_where_it_can_be_judged() -> None:

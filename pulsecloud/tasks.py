@@ -20,12 +20,25 @@ def sample(timestamp: int) -> None:
     samples.prune()
 
 
+def _has_room(what: str) -> bool:
+    """Whether this worker can set up the canary that such a job waits for. With one job at a time it
+    would wait for itself, and write down that nobody can sign up."""
+    if settings.WORKER_CONCURRENCY > 1:
+        return True
+    log.error(
+        "not run by the worker: it would wait for itself",
+        what=what,
+        remedy="set PULSECLOUD_WORKER_CONCURRENCY to 2 or more, or run the command from cron",
+    )
+    return False
+
+
 @app.periodic(cron="37 * * * *")
 @app.task(name="pulsecloud.tasks.prove", queueing_lock="prove")
 def prove(timestamp: int) -> None:
     """Every hour: proves when the last proof is too old (settings.PROVE_EVERY), so that a promise that
     broke is known before a customer says so. Not while hosted mode is off."""
-    if not settings.HOSTED_MODE or not standing.proof_due():
+    if not settings.HOSTED_MODE or not standing.proof_due() or not _has_room("proof"):
         return
     # As below: what proves is the worker's alone.
     from pulsecloud.proof import record as proofs
@@ -46,7 +59,7 @@ def drill(timestamp: int) -> None:
     """Every hour: runs the drills that are due (once a day, settings.DRILLS_EVERY), so that a
     worker that was down at the time makes up for it. Not while hosted mode is off."""
     due = standing.due() if settings.HOSTED_MODE else []
-    if not due:
+    if not due or not _has_room("drills"):
         return
     # Every process that queues jobs imports this module; what runs drills is the worker's alone.
     from pulsecloud.drills import record as drills

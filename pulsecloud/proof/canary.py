@@ -14,11 +14,12 @@ from uuid import UUID
 
 import httpx
 from django.conf import settings
+from django.db import DatabaseError
 
 from audit.actors import Actor
 from pulsecloud.proof.browser import Browser, UnexpectedAnswer
 from tenants import invitations, lifecycle
-from tenants.models import Organisation
+from tenants.models import Invitation, Organisation
 from tenants.states import ENDED
 
 Evidence = dict[str, Any]
@@ -119,7 +120,13 @@ class Canary:
     def close(self) -> list[str]:
         """Removes the canary however far it came; says what it could not remove."""
         self.browser.close()
-        return removed(self.label, self.email, self.purpose)
+        # Its label is known once it is active; until then sign-up may have given it another one.
+        signed_up = Organisation.objects.filter(canary=True, owner_email__iexact=self.email)
+        try:
+            labels = {self.label, *signed_up.values_list("label", flat=True)}
+        except DatabaseError as error:
+            return [f"canary {self.label}: {error}"]
+        return [what for label in labels for what in removed(label, self.email, self.purpose)]
 
 
 def prefix(purpose: str) -> str:
@@ -147,6 +154,10 @@ def remove_forgotten(purpose: str) -> list[str]:
     for organisation in forgotten.exclude(state__in=ENDED):
         email = organisation.owner_email or mailbox(organisation.label)
         left += removed(organisation.label, email, purpose)
+    # Killed between the invitation and the sign-up, or at the very end.
+    unused = Invitation.objects.filter(canary=True, email__startswith=prefix(purpose))
+    for email in unused.values_list("email", flat=True):
+        left += removed(email.partition("@")[0], email, purpose)
     return left
 
 

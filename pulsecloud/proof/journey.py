@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+import httpx
 from django.utils import timezone
 
 from billing.models import Lease
@@ -26,6 +28,7 @@ from relay.wire import instance_id
 
 # How long each promise may take before the proof calls it broken, in seconds.
 CONNECTED_WITHIN = 15.0
+COUNTED_WITHIN = 10.0
 REVOKED_WITHIN = 5.0
 SUSPENDED_WITHIN = 5.0
 
@@ -41,6 +44,7 @@ class Journey(Canary):
         self.link = ""
         self.token_id = ""
         self.phone: Phone | None = None
+        self.instances_before = 0
 
     def steps(self) -> list[tuple[str, str, Callable[[], Evidence]]]:
         """(name, what it shows, how) in order."""
@@ -59,6 +63,12 @@ class Journey(Canary):
         ]
 
     # --- the steps -------------------------------------------------------------------------------
+
+    def sign_up(self) -> Evidence:
+        """Notes first how many instances are connected: with this one it must be more."""
+        with suppress(UnexpectedAnswer, httpx.HTTPError):  # a later step says what the relay lacks
+            self.instances_before, _ = gauges.read()
+        return super().sign_up()
 
     def see_lease(self) -> Evidence:
         """No door shows a lease before the runtime uses it, so its record is looked up."""
@@ -106,9 +116,16 @@ class Journey(Canary):
         }
 
     def see_gauges(self) -> Evidence:
-        """On a busy system others come and go, so the app gauge is watched over a few reconnects."""
+        """On a busy system others come and go, so that a gauge that did not move is looked at again,
+        the apps' over a few reconnects."""
+        before = self.instances_before
+        instances = until(
+            lambda: count if (count := gauges.read()[0]) > before else None,
+            COUNTED_WITHIN * self.patience,
+            f"{gauges.INSTANCES} was {before} before this instance came and did not rise",
+        )
         for _ in range(5):
-            instances, with_phone = gauges.read()
+            with_phone = gauges.read()[1]
             self.hang_up()
             without = until(
                 lambda: value if (value := gauges.read()[1]) < with_phone else None,  # noqa: B023
@@ -117,11 +134,8 @@ class Journey(Canary):
             )
             self.phone = self.connect(self.link)
             again = gauges.read()[1]
-            if without is not None and again == without + 1 and instances >= 1:
-                return {
-                    "pulse_relay_instance_connections": instances,
-                    "pulse_relay_app_sessions": [without, again],
-                }
+            if without is not None and again == without + 1:
+                return {gauges.INSTANCES: [before, instances], gauges.APPS: [without, again]}
         raise UnexpectedAnswer(f"the gauges did not move: {gauges.read()}")
 
     def ask(self) -> Evidence:

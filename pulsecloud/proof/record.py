@@ -108,6 +108,8 @@ def show(
                 step.error = f"{error}" or type(error).__name__
                 blocking.append(f"{step.shows}: {step.error}")
                 stop = not carry_on or isinstance(error, CannotGoOn)
+                # The record of a night on which the database went away needs a connection too.
+                connection.close_if_unusable_or_obsolete()
             step.seconds = round(time.monotonic() - began, 3)
             report(step)
             if stop:

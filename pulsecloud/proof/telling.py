@@ -1,16 +1,40 @@
-"""Shows a proof or drills on a terminal, line by line as they happen."""
+"""What the commands `prove` and `drill` share: their options, when they refuse, and how they show
+what happens on a terminal, line by line."""
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Final
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 
 from pulsecloud.proof.record import Step
 from tenants.models import ReadinessRecord
 
 _MARKS: Final = {"passed": "✓", "failed": "✗", "not run": "·"}
 _WIDTH: Final = 58
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print what was recorded as JSON")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="scales how long each promise may take (default 1; 3 on a slow machine)",
+    )
+
+
+def require_hosted_mode() -> None:
+    """Raises CommandError: without hosted mode there is nothing to try."""
+    if not settings.HOSTED_MODE:
+        raise CommandError(
+            "Hosted mode is off, so no organisation can sign up. Start with "
+            "PULSE_HOSTED_MODE=true (for the servers and for this command).",
+            returncode=2,
+        )
 
 
 def step(command: BaseCommand, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""A web in front of the product's web that passes everything on and lies about one thing.
+"""A server in front of the product's web (or relay) that passes everything on and lies about one thing.
 
 The product believes what it answered, and so would a customer's program: just what drills have to
 see through. `Lie(method, path, …)` changes the answers of requests whose path matches; with `after`
@@ -24,7 +24,8 @@ from tests.product import Product
 class Lie:
     """`status` and the fields of `fields` replace what was answered; None takes a field away.
 
-    With `body` the whole answer is that text. `only` limits the lie to answers of that status.
+    With `body` the whole answer is that text; `swap` replaces what matches a pattern in it. `only`
+    limits the lie to answers of that status.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Lie:
     status: int | None = None
     fields: dict[str, Any] | None = None
     body: str | None = None
+    swap: tuple[str, str] | None = None
     only: int | None = None
     after: str = ""
     told: int = 0
@@ -45,8 +47,12 @@ class Lie:
 
 
 @contextmanager
-def lying_web(product: Product, lie: Lie) -> Iterator[tuple[str, int]]:
-    """Its address. The lie counts how often it was told."""
+def lying_web(
+    product: Product, lie: Lie, *, before: tuple[str, int] | None = None
+) -> Iterator[tuple[str, int]]:
+    """Its address; it stands before the product's web, or `before`. The lie counts how often it was
+    told."""
+    address = before or product.web
     begun = threading.Event()
     if not lie.after:
         begun.set()
@@ -57,7 +63,7 @@ def lying_web(product: Product, lie: Lie) -> Iterator[tuple[str, int]]:
         def _pass_on(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             sent = self.rfile.read(length)
-            behind = http.client.HTTPConnection(*product.web, timeout=30)
+            behind = http.client.HTTPConnection(*address, timeout=30)
             try:
                 behind.request(self.command, self.path, sent, dict(self.headers.items()))
                 answer = behind.getresponse()
@@ -97,6 +103,8 @@ def lying_web(product: Product, lie: Lie) -> Iterator[tuple[str, int]]:
 def _changed(lie: Lie, body: bytes) -> bytes:
     if lie.body is not None:
         return lie.body.encode()
+    if lie.swap is not None:
+        return re.sub(*lie.swap, body.decode()).encode()
     if lie.fields is None:
         return body
     told: dict[str, Any] = json.loads(body)

@@ -44,6 +44,11 @@ LIES = [
         "the owner of a deleted organisation got 16 times 200",
     ),
     (
+        Lie("GET", "^/api/organisation$", status=503, after="POST .*/purge$"),
+        "cache_cleaned",
+        "the owner of a deleted organisation got 16 times 503",
+    ),
+    (
         Lie("GET", "/rbac/integrity$", fields={"healthy": False}),
         "store_removed",
         "'healthy': False",
@@ -67,7 +72,7 @@ LIES = [
 
 
 @pytest.mark.covers("F75")
-@pytest.mark.parametrize(("lie", "name", "says"), LIES, ids=[name for _, name, _ in LIES])
+@pytest.mark.parametrize(("lie", "name", "says"), LIES, ids=[f"{n}: {s}" for _, n, s in LIES])
 def test_an_answer_that_is_not_as_promised_is_named(
     product: Product, lie: Lie, name: str, says: str
 ) -> None:

@@ -6,11 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
+from structlog.testing import capture_logs
 
+from audit.actors import Actor
 from pulsecloud import tasks
 from pulsecloud.drills import standing
-from tenants.models import Organisation, ReadinessKind, ReadinessRecord, State
+from pulsecloud.proof.canary import Canary, mailbox, prefix, remove_forgotten
+from tenants import invitations
+from tenants.models import Invitation, Organisation, ReadinessKind, ReadinessRecord, State
 from tests.admin.staff import proof
 from tests.drills.running import drill
 from tests.product import Product
@@ -36,6 +41,37 @@ def test_what_a_killed_run_left_is_removed_by_the_next(product: Product) -> None
     code, record = drill(product, "rbac")
     assert code == 0, record["blocking"]
     assert member.organisation.state == State.DELETED
+
+
+@product_test
+def test_an_invitation_that_a_killed_run_left_is_removed_too(product: Product) -> None:
+    def left() -> QuerySet[Invitation]:
+        return Invitation.objects.filter(email=email)
+
+    email = mailbox(f"{prefix('drill')}unused")
+    invitations.invite(email=email, canary=True, actor=Actor.system("drill"))
+    assert left().exists()
+    assert remove_forgotten("prove") == []
+    assert left().exists()  # that one's may be in use
+    assert remove_forgotten("drill") == []
+    assert not left().exists()
+
+
+@product_test
+def test_a_canary_that_got_another_label_is_removed(product: Product, settings: Any) -> None:
+    """Its label is taken, and it never came so far as to be told its own."""
+    settings.WEB_ADDR, settings.PUBLIC_URL = product.web, product.public_url
+    first = Canary("drill", patience=3)
+    first.sign_up()
+    first.await_provisioned()
+    first.purge()
+    assert first.close() == []
+    second = Canary("drill", label=first.label)
+    second.sign_up()
+    both = Organisation.objects.filter(canary=True, label__startswith=first.label)
+    assert [each.label == first.label for each in both.order_by("created_at")] == [True, False]
+    assert second.close() == []
+    assert not both.exclude(state=State.DELETED).exists()
 
 
 @product_test
@@ -102,6 +138,20 @@ def test_the_worker_proves_when_it_is_due(product: Product, settings: Any) -> No
         tasks.prove(timestamp=0)
     record = ReadinessRecord.objects.get(kind=ReadinessKind.PROVE)
     assert record.passed, record.blocking
+
+
+@pytest.mark.django_db
+def test_a_worker_that_would_wait_for_itself_does_not_say_that_nobody_can_sign_up(
+    settings: Any,
+) -> None:
+    settings.HOSTED_MODE, settings.WORKER_CONCURRENCY = True, 1
+    settings.PROVE_EVERY = settings.DRILLS_EVERY = 3600.0
+    with capture_logs() as lines:
+        tasks.prove(timestamp=0)
+        tasks.drill(timestamp=0)
+    assert not ReadinessRecord.objects.exists()
+    assert [line["what"] for line in lines] == ["proof", "drills"]
+    assert "PULSECLOUD_WORKER_CONCURRENCY" in lines[0]["remedy"]
 
 
 @pytest.mark.django_db

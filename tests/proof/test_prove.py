@@ -21,6 +21,8 @@ import pytest
 from django.db import connection
 
 from relay.wire import identity
+from tenants.models import ReadinessKind, ReadinessRecord
+from tests.drills.lying_web import Lie, lying_web
 from tests.product import ROOT, Product, free_port, running_product
 from tests.proof.sabotage import tenant_trigger, trigger
 from tests.waiting import until
@@ -189,6 +191,38 @@ def test_gauges_that_do_not_move_are_named(product: Product) -> None:
             PULSE_RELAY_PUBLIC_URL=f"ws://{product.relay[0]}:{product.relay[1]}",
         )
     assert (code, failed_step(record)) == (1, "gauges_moved"), record["blocking"]
+
+
+@pytest.mark.parametrize("gauge", ["instance_connections", "app_sessions"])
+def test_one_gauge_that_stands_still_is_named(product: Product, gauge: str) -> None:
+    """At some value: the other one moves, and nobody looks at zero."""
+    lie = Lie("GET", "^/metrics$", swap=(rf"(?m)^(pulse_relay_{gauge}) .*", r"\1 7.0"))
+    with lying_web(product, lie, before=product.relay) as (host, port):
+        code, record = prove(
+            product,
+            PULSE_RELAY_ADDR=f"{host}:{port}",
+            PULSE_RELAY_PUBLIC_URL=f"ws://{product.relay[0]}:{product.relay[1]}",
+        )
+    assert lie.told
+    assert (code, failed_step(record)) == (1, "gauges_moved"), record["blocking"]
+
+
+def test_a_lost_database_connection_leaves_a_record(live_db: None) -> None:
+    """As when PostgreSQL restarts under a proof: what failed is written down, not raised."""
+    from pulsecloud.proof.record import show
+
+    def step() -> dict[str, Any]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return {}
+
+    record = show(
+        ReadinessKind.PROVE,
+        [("cut", "asks the database", step)],
+        report=lambda step: None,
+        clean_up=lambda: [],
+    )
+    assert ReadinessRecord.objects.get(pk=record.pk).steps[0]["status"] == "failed"
 
 
 def test_hosted_mode_off_in_web_is_named(product: Product) -> None:

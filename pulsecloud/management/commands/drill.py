@@ -7,7 +7,6 @@ import sys
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pulsecloud.drills.record import drill
@@ -33,22 +32,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "which", nargs="?", default="all", choices=[*NAMES, "all"], help="default: all"
         )
-        parser.add_argument("--json", action="store_true", help="print the records as JSON")
-        parser.add_argument(
-            "--patience",
-            type=float,
-            default=1.0,
-            metavar="FACTOR",
-            help="scales how long each promise may take (default 1; 3 on a slow machine)",
-        )
+        telling.options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.HOSTED_MODE:
-            raise CommandError(
-                "Hosted mode is off, so no organisation can sign up. Start with "
-                "PULSE_HOSTED_MODE=true (for the servers and for this command).",
-                returncode=2,
-            )
+        telling.require_hosted_mode()
         names = list(NAMES) if options["which"] == "all" else [options["which"]]
         try:
             records = [self._drill(name, **options) for name in names]

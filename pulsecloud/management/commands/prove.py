@@ -7,7 +7,6 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pulsecloud.proof import telling
@@ -23,22 +22,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print the record as JSON")
-        parser.add_argument(
-            "--patience",
-            type=float,
-            default=1.0,
-            metavar="FACTOR",
-            help="scales how long each step may take (default 1; 3 on a slow machine)",
-        )
+        telling.options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.HOSTED_MODE:
-            raise CommandError(
-                "Hosted mode is off, so no organisation can sign up. Start with "
-                "PULSE_HOSTED_MODE=true (for the servers and for this command).",
-                returncode=2,
-            )
+        telling.require_hosted_mode()
         as_json = options["json"]
         if not as_json:
             self.stdout.write("Proving: a fresh organisation becomes reachable from a phone")

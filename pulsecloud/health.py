@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from pulsecloud import outages
 
-# Procrastinate's workers write a heartbeat every 10 s; three missed ones mean there is none.
+# `manage.py worker` writes a heartbeat every second. A busy machine delays some; not as many as this.
 HEARTBEAT_SECONDS = 30
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from tenants import (
     signup,
     signup_rules,
 )
-from tenants.accounts import staff_factor
+from tenants.accounts import recent, staff_factor
 from tenants.deletion import reaper
 from tenants.http import bodies
 from tenants.http.openapi import documented
@@ -99,16 +99,19 @@ def _let_in_by_mail(outcome: signup.Outcome) -> None:
 Act = Callable[[Organisation, SuspendedBy, Actor, Mapping[str, Any]], Organisation]
 
 
-def lifecycle_view(act: Act) -> Callable[..., HttpResponse]:
+def lifecycle_view(act: Act, *, dangerous: bool = False) -> Callable[..., HttpResponse]:
     """POST /api/admin/orgs/<id>/…, for the owner and for platform staff (section 5.3).
 
     Order: authentication, method, CSRF, gate, id, organisation, permission, body, the verb's own
-    checks: retention before conflicts (section 5.4).
+    checks: retention before conflicts (section 5.4). What is `dangerous` asks staff for a recent
+    sign-in, as its page does: their session reaches every organisation.
     """
 
     def answer(request: HttpRequest, user: User, organisation_id: str) -> HttpResponse:
         organisation = _organisation(organisation_id)
         by = _standing(request, user, organisation)
+        if dangerous and by == SuspendedBy.PLATFORM and not recent.is_recent(request):
+            raise Problem(401, "fresh_session_required", "Confirm that it is you first.")
         body = _body(request)
         actor = Actor.person(user) if by == SuspendedBy.OWNER else Actor.staff(user)
         return JsonResponse(organisation_json(act(organisation, by, actor, body)))
@@ -152,7 +155,7 @@ def _platform_view(method: str, answer: Callable[..., HttpResponse]) -> Callable
 
 @hosted_routes.gated(hosted_routes.SUSPEND)
 @documented(post=api_examples.SUSPEND)
-@lifecycle_view
+@partial(lifecycle_view, dangerous=True)
 def suspend_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
 ) -> Organisation:
@@ -171,7 +174,7 @@ def unsuspend_view(
 
 @hosted_routes.gated(hosted_routes.SOFT_DELETE)
 @documented(post=api_examples.SOFT_DELETE)
-@lifecycle_view
+@partial(lifecycle_view, dangerous=True)
 def soft_delete_view(
     organisation: Organisation, by: SuspendedBy, actor: Actor, body: Mapping[str, Any]
 ) -> Organisation:

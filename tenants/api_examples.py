@@ -75,7 +75,8 @@ SUSPEND: Final = extend_schema(
     operation_id="organisation_suspend",
     summary="Suspend an organisation",
     description="For its owner and platform staff, signed in on the base domain. "
-    "409 `already_suspended`.",
+    "409 `already_suspended`. Staff: 403 `second_factor_required`, and 401 `fresh_session_required` "
+    "when they signed in more than five minutes ago.",
     auth=SESSION_WRITES,
     parameters=[_ID],
     request=ReasonSerializer,

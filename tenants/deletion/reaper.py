@@ -377,7 +377,8 @@ def _shut(
             "final_copy": str(copy.pk) if copy else None,
         },
     )
-    transaction.on_commit(lambda: metrics.transitioned(before, State.PURGING))
+    if before in (State.ACTIVE, State.SUSPENDED):  # all others' status stays what it is
+        transaction.on_commit(lambda: metrics.transitioned(before, State.PURGING))
 
 
 def _run(organisation: Organisation, claim: _Claim, name: str, purge: Any) -> None:

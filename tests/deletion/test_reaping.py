@@ -34,6 +34,7 @@ from tenants.residue import residue
 from tenants.states import TransitionRefused
 from tests.deletion.aging import ACTOR, asked, overdue, pass_time, reap, state_of
 from tests.factories import add_member, make_organisation, make_token, make_user, owner_of, sign_in
+from tests.lifecycle.test_verbs import moved
 from tests.provisioning.looking import rows_about
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,7 @@ def test_leaves_a_tombstone_the_copies_and_the_receipt(
     sign_in(client, owner, organisation)
     RefreshToken.objects.create(organisation=organisation, token_hash="x")
     of_bystander, before = rows_about(bystander), counted("deleted")
+    same = moved("pending_deletion", "pending_deletion")
 
     with django_capture_on_commit_callbacks(execute=True):
         reaped = reap(organisation)
@@ -72,6 +74,7 @@ def test_leaves_a_tombstone_the_copies_and_the_receipt(
     assert not Session.objects.filter(host=organisation.instance_host).exists()
     assert rows_about(bystander) == of_bystander
     assert counted("deleted") == before + 1
+    assert moved("pending_deletion", "pending_deletion") == same, "its status stayed what it was"
     assert Event.objects.get(action="org_reaped", organisation=organisation.pk).actor_id == "test"
 
 

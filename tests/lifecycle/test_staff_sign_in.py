@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from audit.models import Event
+from tenants.accounts import recent
 from tenants.models import Organisation, State, User
 from tests.accounts.browsing import BASE, Visitor
 from tests.accounts.second_factor import give, turn_on
@@ -74,6 +76,29 @@ def test_owners_need_none() -> None:
     organisation = make_organisation()
     visitor = Visitor().sign_in(owner_of(organisation))
     assert ask(visitor, organisation, "suspend").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"), [("suspend", 401), ("soft-delete", 401), ("unsuspend", 409)]
+)
+def test_what_is_dangerous_takes_a_recent_sign_in(colleague: User, verb: str, status: int) -> None:
+    """As on the staff pages. Owners reach nobody else's organisation, and are not asked."""
+    organisation = make_organisation()
+    visitor, _ = sign_in(str(colleague.email), PASSWORD)
+    _long_ago(visitor)
+    answer = ask(visitor, organisation, verb)
+    assert answer.status_code == status
+    if status == 401:
+        assert told(answer) == (401, "fresh_session_required")
+        owner = Visitor().sign_in(owner_of(organisation))
+        _long_ago(owner)
+        assert ask(owner, organisation, verb).status_code == 200
+
+
+def _long_ago(visitor: Visitor) -> None:
+    session = visitor.at(BASE).session
+    session["_signed_in_at"] = time.time() - recent.SECONDS - 1
+    session.save()
 
 
 def test_elsewhere_it_is_offered_only(colleague: User) -> None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+
+from pulsecloud.staff.empty import EMPTY
 
 if TYPE_CHECKING:  # unfold carries no types; its classes extend these
     from django.contrib import admin
@@ -44,6 +46,20 @@ class StaffAdmin(ModelAdmin):
     compressed_fields = True
     list_display_links: Any = ()
     change_form_template = "staff/change_form.html"
+    change_list_template = "staff/change_list.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """With what it says while it has no rows."""
+        empty = EMPTY[self.opts.label_lower]
+        may = not empty.permission or request.user.has_perm(empty.permission)
+        more = {"empty": empty, "empty_link": empty.link if may else None}
+        return super().changelist_view(request, {**more, **(extra_context or {})})
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only the questions that a list asks. Django takes any field of a row, and
+        `?password__startswith=` would tell a hash letter by letter to whoever may see the list."""
+        questions = self.get_list_filter(request) if request is not None else self.list_filter
+        return lookup in {getattr(each, "parameter_name", None) for each in questions}
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

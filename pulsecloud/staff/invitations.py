@@ -106,6 +106,10 @@ class InvitationForm(forms.Form):
         required=False, max_length=200, widget=UnfoldAdminTextInputWidget(),
         help_text="For your colleagues; the invited person does not see it.",
     )  # fmt: skip
+    reason = forms.CharField(
+        required=False, max_length=1000, widget=UnfoldAdminTextInputWidget(),
+        help_text="Kept in the audit trail.",
+    )  # fmt: skip
 
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"])

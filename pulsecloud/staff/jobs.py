@@ -21,6 +21,11 @@ from pulsecloud.staff.base import StaffInline
 from pulsecloud.staff.verbs import Verb, VerbAdmin, VerbRefused
 from pulsecloud.staff.words import DASH, ago, code
 
+# Its library's name for it, in the header and in every question, says nothing to staff. This is no
+# option of the model, so no migration is asked for.
+ProcrastinateJob._meta.verbose_name = "job"
+ProcrastinateJob._meta.verbose_name_plural = "jobs"
+
 TONES = {
     "todo": badges.CALM,
     "doing": badges.CALM,

@@ -1,16 +1,11 @@
-"""The rollout: which stage, what keeps the next one shut, and the buttons that change it.
-
-Raising, opening sign-ups again, caps and vouching ask for a recent sign-in and a reason. Lowering
-and stopping ask for neither: nobody shall look for a password while something burns.
-"""
+"""The rollout: which stage, what keeps the next one shut, and the buttons that change it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -18,32 +13,22 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, path, reverse
 from django.utils import timezone
-from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldBooleanSwitchWidget,
-)
 
-from audit.actors import Actor
 from pulsecloud.staff import badges
 from pulsecloud.staff.base import StaffAdmin
+from pulsecloud.staff.rollout_acts import ACTS, AUDIENCES, ActForm
 from pulsecloud.staff.verbs import staff_actor
 from pulsecloud.staff.words import ago, exactly
 from tenants.accounts import confirming, recent
 from tenants.models import Attestation, Rollout, Stage, StageChange, User
-from tenants.rollout import attestations, conditions, signups, stages
+from tenants.rollout import conditions, signups, stages
 from tenants.rollout.conditions import Condition
 from tenants.rollout.evidence import Evidence, Look
 from tenants.rollout.stages import ConditionsUnmet, RolloutRefused
 
 SEE, CHANGE = "tenants.view_rollout", "tenants.change_rollout"
 HISTORY: Final = 5
-AUDIENCES: Final = {
-    Stage.DEV: "The team, by invitation.",
-    Stage.PRIVATE_BETA: "Invited organisations only.",
-    Stage.PUBLIC_BETA: "Whoever signs up, up to its cap.",
-    Stage.GA: "Everybody.",
-}
+CHANGED: Final = "Somebody changed it while you were looking. This is how it stands now."
 # Where a row that is evidence is shown to staff, by its kind; others have no page.
 PAGES: Final = {
     "readinessrecord": "tenants_readinessrecord_change",
@@ -53,194 +38,6 @@ PAGES: Final = {
     "attestation": "tenants_attestation_change",
     "removal": "tenants_removal_change",
     "deletionreceipt": "tenants_deletionreceipt_change",
-}
-
-
-class ActForm(forms.Form):
-    """A reason, and what else the act asks for."""
-
-    reason = forms.CharField(
-        max_length=1000,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Kept in the audit trail.",
-    )
-
-    def __init__(self, act: Act, what: str, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields["reason"].required = act.reason_needed
-        fields = dict(self.fields)
-        self.fields.clear()
-        for name, made in act.fields(what).items():
-            self.fields[name] = made
-        self.fields.update(fields)
-
-
-@dataclass(frozen=True)
-class Act:
-    """A button of the page. `run(what, person, actor, data)` raises RolloutRefused; `consequences`
-    and `fields` are asked with the stage or condition that it is about."""
-
-    title: Callable[[str], str]
-    done: Callable[[str], str]
-    consequences: Callable[[str], Sequence[str]]
-    run: Callable[[str, User, Actor, dict[str, Any]], object]
-    fields: Callable[[str], dict[str, forms.Field]] = field(default=lambda what: {})
-    confirmed: bool = True
-    reason_needed: bool = True
-    dangerous: bool = False
-    kind: str = ""  # what it is about: a stage, a condition, or nothing
-
-
-def _raise(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return stages.raise_stage(to=Stage(what), actor=actor, by=person, reason=data["reason"])
-
-
-def _lower(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return stages.lower_stage(to=Stage(what), actor=actor, by=person, reason=data["reason"])
-
-
-def _stop(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return signups.stop(actor=actor, reason=data["reason"])
-
-
-def _start(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return signups.start(actor=actor, reason=data["reason"])
-
-
-def _set_cap(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    cap = None if data["no_cap"] else data["cap"]
-    if cap is None and not data["no_cap"]:
-        raise RolloutRefused("invalid_cap", "Give a number, or choose that there is no cap.")
-    return stages.set_cap(stage=Stage(what), cap=cap, actor=actor, reason=data["reason"])
-
-
-def _attest(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return attestations.attest(
-        condition=what, actor=actor, by=person, reason=data["reason"], days=data["days"]
-    )
-
-
-def _withdraw(what: str, person: User, actor: Actor, data: dict[str, Any]) -> object:
-    return attestations.withdraw(condition=what, actor=actor, reason=data["reason"])
-
-
-def _cap_fields(what: str) -> dict[str, forms.Field]:
-    now = stages.cap_of(stages.row(), what)
-    return {
-        "cap": forms.IntegerField(
-            label="Organisations at most", required=False, min_value=0, max_value=stages.MOST,
-            initial=now, widget=UnfoldAdminIntegerFieldWidget(),
-        ),
-        "no_cap": forms.BooleanField(
-            label="No cap", required=False, initial=now is None,
-            widget=UnfoldBooleanSwitchWidget(), help_text="Then the number above does not count.",
-        ),
-    }  # fmt: skip
-
-
-def _attest_fields(what: str) -> dict[str, forms.Field]:
-    most = attestations.longest(attestations.attestable(what))
-    return {
-        "days": forms.IntegerField(
-            label="Good for days", min_value=1, max_value=most, initial=most,
-            widget=UnfoldAdminIntegerFieldWidget(),
-            help_text=f"{most} at most; then somebody has to look again.",
-        )
-    }  # fmt: skip
-
-
-def _who_comes(stage: str) -> str:
-    cap = stages.cap_of(stages.row(), stage)
-    capped = "" if stage == Stage.DEV else f" Its cap is {cap}." if cap is not None else " No cap."
-    return AUDIENCES[Stage(stage)] + capped
-
-
-ACTS: Final = {
-    "raise": Act(
-        title=lambda what: f"Open {stages.words(what)}",
-        done=lambda what: f"The stage is {stages.words(what)}.",
-        consequences=lambda what: (
-            f"Who may sign up from now on: {_who_comes(what)}",
-            "Every condition is looked at again before it happens, and what they showed is kept.",
-            "You can go back at any time.",
-        ),
-        run=_raise,
-        kind="stage",
-    ),
-    "lower": Act(
-        title=lambda what: f"Go back to {stages.words(what)}",
-        done=lambda what: f"The stage is {stages.words(what)}.",
-        consequences=lambda what: (
-            f"Who may sign up from now on: {_who_comes(what)}",
-            "It counts at once. Sign-ups without an invitation whose mailbox is not proved yet are "
-            "turned away, if this stage asks for one.",
-            "Organisations that are there stay as they are.",
-            "To come back here, every condition has to be met again.",
-        ),
-        run=_lower,
-        confirmed=False,
-        reason_needed=False,
-        dangerous=True,
-        kind="stage",
-    ),
-    "stop": Act(
-        title=lambda what: "Stop sign-ups",
-        done=lambda what: "Sign-ups are stopped.",
-        consequences=lambda what: (
-            "Nobody can sign up or prove a mailbox from now on, invited or not; they are told to try "
-            "again later. Invitations and links stay good until they expire.",
-            "Organisations that are there, or are being set up, go on.",
-            "Proofs and drills still run: their canaries pass.",
-        ),
-        run=_stop,
-        confirmed=False,
-        reason_needed=False,
-        dangerous=True,
-    ),
-    "start": Act(
-        title=lambda what: "Open sign-ups again",
-        done=lambda what: "People can sign up again.",
-        consequences=lambda what: (
-            f"Who may sign up from now on: {_who_comes(stages.current())}",
-            "If the stop had a cause, is it gone?",
-        ),
-        run=_start,
-    ),
-    "cap": Act(
-        title=lambda what: f"Change the cap of {stages.words(what)}",
-        done=lambda what: f"The cap of {stages.words(what)} is changed.",
-        consequences=lambda what: (
-            f"{signups.present()} organisations count at the moment; canaries and requests whose "
-            "mailbox is not proved do not.",
-            "A cap below that sends nobody away; it lets nobody in.",
-        ),
-        run=_set_cap,
-        fields=_cap_fields,
-        kind="stage",
-    ),
-    "attest": Act(
-        title=lambda what: f"Vouch for: {conditions.BY_NAME[what].title}",
-        done=lambda what: f"You vouch for {what}.",
-        consequences=lambda what: (
-            "Your name and your words stand on the checklist and in the audit trail.",
-            "It counts only while the software cannot see for itself.",
-        ),
-        run=_attest,
-        fields=_attest_fields,
-        kind="condition",
-    ),
-    "withdraw": Act(
-        title=lambda what: f"Withdraw: {conditions.BY_NAME[what].title}",
-        done=lambda what: f"Nobody vouches for {what} any more.",
-        consequences=lambda what: (
-            "The condition is missing from now on. The stage stays as it is until somebody "
-            "lowers it.",
-        ),
-        run=_withdraw,
-        confirmed=False,
-        reason_needed=False,
-        kind="condition",
-    ),
 }
 
 
@@ -366,12 +163,15 @@ class StageChangeAdmin(StaffAdmin):
         if not request.user.has_perm(CHANGE) or not isinstance(request.user, User):
             raise PermissionDenied
         asked = ACTS.get(act)
-        if asked is None or not _known(asked, what):
+        if asked is None or not asked.known(what):
             raise Http404
         if asked.confirmed and not recent.is_recent(request):
             return HttpResponseRedirect(confirming.address(request.get_full_path()))
         form = ActForm(asked, what, request.POST if request.method == "POST" else None)
         missing: Sequence[Condition] = ()
+        now = asked.seen(what)
+        if form.is_bound and request.POST.get("seen", now) != now:
+            form.add_error(None, CHANGED)
         if form.is_valid():
             try:
                 asked.run(what, request.user, staff_actor(request), form.cleaned_data)
@@ -382,13 +182,18 @@ class StageChangeAdmin(StaffAdmin):
                 messages.success(request, asked.done(what))
                 return HttpResponseRedirect(reverse("admin:tenants_rollout"))
         elif act == "raise" and request.method != "POST":
-            missing = [each for each in conditions.evaluate(Stage(what)) if not each.met]
+            try:
+                missing = stages.missing(Stage(what))
+            except RolloutRefused as refused:  # an old page or address: it is no step from here
+                messages.warning(request, str(refused))
+                return HttpResponseRedirect(reverse("admin:tenants_rollout"))
         context = {
             "title": asked.title(what),
             "act": asked,
             "consequences": asked.consequences(what),
             "missing": missing,
             "form": form,
+            "seen": now,
             "back": reverse("admin:tenants_rollout"),
         }
         return self._page(request, "staff/rollout_ask.html", context)
@@ -454,13 +259,3 @@ class AttestationAdmin(StaffAdmin):
     @admin.display(description="reason")
     def why(self, attestation: Attestation) -> str:
         return attestation.reason[:120]
-
-
-def _known(act: Act, what: str) -> bool:
-    """Whether the address names something that the act can be about."""
-    if act.kind == "stage":
-        return what in Stage.values
-    if act.kind == "condition":
-        rule = conditions.BY_NAME.get(what)
-        return rule is not None and rule.good_for is not None
-    return what == "-"

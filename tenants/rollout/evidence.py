@@ -194,11 +194,19 @@ def limits(look: Look) -> Finding:
 
 
 def password_reset(look: Look) -> Finding:
-    return _event("password_reset_completed", "A password was reset by mail")
+    return _event(
+        "password_reset_completed",
+        "A password was reset by mail",
+        "Nobody reset a password by mail",
+    )
 
 
 def single_sign_on(look: Look) -> Finding:
-    return _event("sso_oidc_role_assignment", "Single sign-on set the roles of somebody")
+    return _event(
+        "sso_oidc_role_assignment",
+        "Single sign-on set the roles of somebody",
+        "Single sign-on set nobody's roles",
+    )
 
 
 def audit_intact(look: Look) -> Finding:
@@ -242,8 +250,8 @@ def _ago(moment: datetime) -> str:
     return "just now" if recent else f"{timesince(moment)} ago"
 
 
-def _event(action: str, says: str) -> Finding:
+def _event(action: str, says: str, otherwise: str) -> Finding:
     event = Event.objects.filter(action=action, success=True).order_by("-id").first()
     if event is None or timezone.now() - event.at > KEPT:
-        return Finding(None, f"The trail of the last {KEPT.days} days has no {action}.")
+        return Finding(None, f"{otherwise} in the last {KEPT.days} days.")
     return Finding(True, f"{says}, {_ago(event.at)}.", Evidence("event", str(event.pk), event.at))

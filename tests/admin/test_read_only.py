@@ -90,6 +90,22 @@ def test_staff_without_permission_see_nothing(rows: Organisation) -> None:
             assert client.get(changelist(model)).status_code == 403, model
 
 
+@pytest.mark.covers("F68")
+def test_a_list_answers_no_questions_about_what_it_does_not_show(rows: Organisation) -> None:
+    """Django filters by any field that an address names: whoever may see a list could ask for the
+    letters of a hash, one after the other."""
+    client = staff.signed_in(staff.staff_with("view_user", "view_invitation", "view_ssoprovider"))
+    for model, question in (
+        ("tenants_user", "password__startswith=p"),
+        ("tenants_user", "memberships__user__password__startswith=p"),
+        ("tenants_invitation", "token_hash__startswith=a"),
+        ("tenants_ssoprovider", "client_secret_sealed__isnull=1"),
+    ):
+        answer = client.get(f"{changelist(model)}?{question}")
+        assert answer.status_code == 400, question
+    assert client.get(f"{changelist('tenants_user')}?who=staff").status_code == 200
+
+
 def test_viewers_have_no_verbs(rows: Organisation) -> None:
     client = staff.signed_in(
         staff.staff_with("view_organisation", "view_invitation", "view_procrastinatejob")

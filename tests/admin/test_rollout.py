@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import Event
-from pulsecloud.staff.rollout import ACTS, ask_address
+from pulsecloud.staff.rollout import ask_address
+from pulsecloud.staff.rollout_acts import ACTS
 from tenants.models import Attestation, Rollout, Stage, StageChange, User
 from tenants.rollout import signups, stages
 from tests.admin import staff
@@ -137,6 +139,72 @@ class TestRaise:
         stages.raise_stage(to=Stage.PUBLIC_BETA, actor=standing.ACTOR, reason="first")
         answer = client.post(ask_address("raise", Stage.PUBLIC_BETA), {"reason": "second"})
         assert "The stage is public beta already." in text(answer)
+
+
+def seen(client: Client, address: str) -> str:
+    """What the page carries about the decision that it asks for."""
+    carried = re.search(r'name="seen" value="([^"]+)"', text(client.get(address)))
+    assert carried is not None
+    return carried[1]
+
+
+class TestAnOldPage:
+    """It was opened before somebody else decided, or its button is pressed twice."""
+
+    def test_does_not_raise_again_what_was_lowered(self, client: Client) -> None:
+        standing.public_beta_open()
+        address = ask_address("raise", Stage.PUBLIC_BETA)
+        old = {"reason": "ready", "seen": seen(client, address)}
+        stages.raise_stage(to=Stage.PUBLIC_BETA, actor=standing.ACTOR, reason="a colleague")
+        stages.lower_stage(to=Stage.PRIVATE_BETA, actor=standing.ACTOR, reason="on fire")
+        assert "Somebody changed it" in text(client.post(address, old))
+        assert stages.current() == Stage.PRIVATE_BETA
+        client.post(address, {"reason": "all the same", "seen": seen(client, address)})
+        assert stages.current() == Stage.PUBLIC_BETA
+
+    def test_does_not_open_what_was_stopped_for_another_reason(self, client: Client) -> None:
+        signups.stop(actor=standing.ACTOR, reason="a drill")
+        old = {"reason": "drill over", "seen": seen(client, ask_address("start"))}
+        signups.start(actor=standing.ACTOR, reason="drill over")
+        signups.stop(actor=standing.ACTOR, reason="an incident")
+        assert "Somebody changed it" in text(client.post(ask_address("start"), old))
+        assert signups.refusal() is not None
+
+    def test_does_not_overwrite_a_cap(self, client: Client) -> None:
+        address = ask_address("cap", Stage.PRIVATE_BETA)
+        old = {"cap": "500", "reason": "x", "seen": seen(client, address)}
+        stages.set_cap(stage=Stage.PRIVATE_BETA, cap=5, actor=standing.ACTOR, reason="full")
+        assert "Somebody changed it" in text(client.post(address, old))
+        assert stages.row().private_beta_cap == 5
+
+    def test_vouches_once(self, client: Client) -> None:
+        address = ask_address("attest", "ga_load")
+        twice = {"days": "5", "reason": "p95 0.2 s", "seen": seen(client, address)}
+        assert client.post(address, twice).status_code == 302
+        assert client.post(address, twice).status_code == 200
+        assert Attestation.objects.count() == 1
+
+    def test_stops_and_lowers_always(self, client: Client) -> None:
+        for name, what in (("lower", Stage.DEV), ("stop", "-")):
+            assert 'name="seen"' not in text(client.get(ask_address(name, what)))
+
+    def test_of_a_step_that_is_none_leads_back(self, client: Client) -> None:
+        for stage in (Stage.DEV, Stage.PRIVATE_BETA, Stage.GA):
+            answer = client.get(ask_address("raise", stage))
+            assert (answer.status_code, answer["Location"]) == (302, checklist())
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_foreign_page_cannot_press_a_button(superuser: User, name: str) -> None:
+    """No CSRF token, no act; not even those that must always work."""
+    standing.vouch("ga_load")
+    careful = Client(enforce_csrf_checks=True, headers={"host": staff.HOST})
+    careful.cookies = staff.signed_in(superuser).cookies
+    before = Event.objects.count()
+    address = ask_address(name, ABOUT[ACTS[name].kind])
+    assert careful.get(address).status_code == 200
+    assert careful.post(address, {"reason": "x", "days": "1"}).status_code == 403
+    assert Event.objects.count() == before
 
 
 def test_lowering_asks_for_no_reason(client: Client) -> None:

@@ -71,7 +71,7 @@ def what_would_change(backup: Any) -> Sequence[str]:
 
 def _told(plan: restoring.Plan) -> Iterator[str]:
     if plan.owner_stays:
-        yield "Its present owner stays: the one of then has no open account any more."
+        yield "Its present owner stays, with all rights: the one of then has no open account any more."
     if plan.missing_people:
         yield f"{plan.missing_people} of its people of then have no account any more; they stay away."
     for kind, differences in (("Person", plan.people), ("Rights", plan.access)):

@@ -112,17 +112,18 @@ class Writer:
         if file is None:
             return
         try:
+            with file:
+                if error is None:
+                    self._compressed(self._pressed.flush())
+                    self._chunk(bytes(self._buffer), last=True)
+                    file.flush()
+                    os.fsync(file.fileno())
             if error is None:
-                self._compressed(self._pressed.flush())
-                self._chunk(bytes(self._buffer), last=True)
-                file.flush()
-                os.fsync(file.fileno())
+                self.draft.replace(self.path)
+                _sync_directory(self.path.parent)
+                _sync_directory(self.path.parent.parent)  # the directory may be new as well
         finally:
-            file.close()
-        if error is None:
-            self.draft.replace(self.path)
-            _sync_directory(self.path.parent)
-        else:
+            # On a full disk closing fails too, and what was written so far must make room again.
             self.draft.unlink(missing_ok=True)
 
     def _compressed(self, data: bytes) -> None:

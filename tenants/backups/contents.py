@@ -86,16 +86,23 @@ class _Exactly(DjangoJSONEncoder):
 
 
 @contextmanager
-def one_moment() -> Iterator[None]:
+def one_moment(schema: str) -> Iterator[None]:
     """Everything read inside is of the same moment, and reads as the same text in every session.
 
-    Inside a caller's transaction it is that transaction's view.
+    The schema's tables keep their form until it ends: one that a migration writes anew would be
+    empty for whoever looks from before, and so would a backup of it. Locks come before the first
+    look, because that is when the moment is. Inside a caller's transaction it is that transaction's
+    view, and its locks.
     """
     own = not connection.in_atomic_block
+    there = tables(schema) if own else []
     with transaction.atomic():
         with connection.cursor() as cursor:
             if own:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if there:
+                every = sql.SQL(", ").join(table.identifier for table in there)
+                cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(every))
             spell_alike(cursor)
         yield
 

@@ -143,12 +143,19 @@ def export(
     to.mkdir(parents=True, exist_ok=True)
     files = [to / f"{stem}.{form}" for form in FORMATS if form in formats]
     rows: dict[str, int] = {}
-    with contents.one_moment():
-        found = sources(organisation)
-        for file in files:
-            write = _write_json if file.suffix == ".json" else _write_sql
-            with _private(file) as out:
-                rows = write(out, organisation, found, at)
+    begun: list[Path] = []
+    try:
+        with contents.one_moment(organisation.schema_name):
+            found = sources(organisation)
+            for file in files:
+                write = _write_json if file.suffix == ".json" else _write_sql
+                with _private(file) as out:
+                    begun.append(file)
+                    rows = write(out, organisation, found, at)
+    except BaseException:  # half an export may be taken for a whole one
+        for file in begun:
+            file.unlink(missing_ok=True)
+        raise
     with transaction.atomic():
         trail.record(
             action="org_exported",

@@ -13,6 +13,7 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from tenants import metrics
 from tenants.backups import archive
 from tenants.models import Backup, BackupKind, BackupState, Organisation, State
 
@@ -22,6 +23,8 @@ LIVING: Final = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION)
 # A backup takes seconds; one that runs for this long belongs to a process that died.
 ABANDONED_AFTER: Final = timedelta(hours=1)
 STRAY_AFTER: Final = timedelta(days=1)
+# Counts as a backup of an organisation as it should be.
+GOOD: Final = Q(state=BackupState.DONE) & ~Q(kind=BackupKind.BEFORE_RESTORE)
 
 
 def expiry(kind: BackupKind, made_at: datetime) -> datetime:
@@ -36,13 +39,12 @@ def expire(now: datetime | None = None) -> int:
     """Removes the files of backups whose time is over; returns how many.
 
     The newest good one of a living organisation stays whatever its date: when backups have been
-    failing for a month, the last one is worth more than the rule.
+    failing for a month, the last one is worth more than the rule. A newer one is good when its file
+    is there, and when it is not of the broken data that was there before a restore.
     """
     now = now or timezone.now()
     newer = Backup.objects.filter(
-        organisation=OuterRef("organisation"),
-        state=BackupState.DONE,
-        made_at__gt=OuterRef("made_at"),
+        GOOD, organisation=OuterRef("organisation"), made_at__gt=OuterRef("made_at")
     )
     over = Backup.objects.filter(
         Q(Exists(newer)) | ~Q(organisation__state__in=LIVING) | ~Q(state=BackupState.DONE),
@@ -51,9 +53,22 @@ def expire(now: datetime | None = None) -> int:
     )
     gone = 0
     for backup in over.select_related("organisation"):
-        remove(backup)
-        gone += 1
+        if not _is_last_good(backup):
+            remove(backup)
+            gone += 1
     return gone
+
+
+def _is_last_good(backup: Backup) -> bool:
+    """Of a living organisation, by the files that are really there."""
+    organisation = backup.organisation
+    if organisation.state not in LIVING or backup.state != BackupState.DONE:
+        return False
+    newer = organisation.backups.filter(GOOD, made_at__gt=backup.made_at)
+    if any(_file(each).exists() for each in newer):
+        return False
+    log.error("files of newer backups are gone", organisation=str(organisation.pk))
+    return True
 
 
 def remove(backup: Backup) -> None:
@@ -92,9 +107,7 @@ def due(now: datetime | None = None) -> QuerySet[Organisation]:
     never had one first; one whose last attempt failed waits for an hour. Canaries have none."""
     now = now or timezone.now()
     mine = Backup.objects.filter(organisation=OuterRef("pk"))
-    fresh = mine.filter(
-        state=BackupState.DONE, made_at__gt=now - timedelta(seconds=settings.BACKUP_EVERY)
-    )
+    fresh = mine.filter(GOOD, made_at__gt=now - timedelta(seconds=settings.BACKUP_EVERY))
     tried = mine.filter(
         state__in=[BackupState.RUNNING, BackupState.FAILED], made_at__gt=now - ABANDONED_AFTER
     )
@@ -120,6 +133,8 @@ def tidy(now: datetime | None = None) -> int:
         backup.state, backup.error = BackupState.FAILED, "The process that made it was stopped."
         backup.finished_at = now
         backup.save(update_fields=["state", "error", "finished_at"])
+        metrics.backed_up(False)
+        log.error("backup failed", organisation=str(backup.organisation_id), error=backup.error)
         found += 1
     for file in Path(settings.BACKUP_DIR).glob(f"*/*{archive.SUFFIX}{archive.DRAFT}"):
         if file.stat().st_mtime < (now - STRAY_AFTER).timestamp():
@@ -131,7 +146,8 @@ def tidy(now: datetime | None = None) -> int:
 def oldest_age(now: datetime | None = None) -> float | None:
     """Seconds since the latest good backup of that active organisation whose is the oldest; one that
     has none counts from when it was set up. None without active organisations."""
-    latest = Max("backups__made_at", filter=Q(backups__state=BackupState.DONE))
+    good = Q(backups__state=BackupState.DONE) & ~Q(backups__kind=BackupKind.BEFORE_RESTORE)
+    latest = Max("backups__made_at", filter=good)
     oldest = (
         Organisation.objects.filter(state=State.ACTIVE, canary=False)
         .order_by()

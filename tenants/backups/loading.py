@@ -13,9 +13,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
 
-from tenants import locks, schemas
+from tenants import locks, schema_template, schemas
 from tenants.backups import archive, contents
-from tenants.backups.making import BackupError, path_of
+from tenants.backups.making import FORMAT, BackupError, path_of
 from tenants.models import Backup, Organisation
 from tenants.upgrades import versions
 
@@ -27,7 +27,7 @@ _REPLACED = "pulsecloud: replaced for "
 
 class RestoreRefused(BackupError):
     """Nothing was changed. Codes of archive.ArchiveError, and newer_version, not_verified, file_missing,
-    not_done, org_not_ready, restore_running, missing_reason, no_owner."""
+    not_done, not_kept, not_prepared, org_not_ready, restore_running, missing_reason, no_owner."""
 
 
 @dataclass
@@ -51,6 +51,8 @@ def build(backup: Backup) -> Built:
         built.migrated = _bring_on(name)
     except archive.ArchiveError as error:
         raise RestoreRefused(error.code, str(error)) from error
+    except schema_template.TemplateError as error:
+        raise RestoreRefused("not_prepared", str(error)) from error
     except FileNotFoundError as error:
         raise RestoreRefused("file_missing", f"The file is not there: {backup.file}") from error
     except BaseException:
@@ -102,7 +104,12 @@ def drop_leftovers() -> int:
 def _load(backup: Backup, name: str) -> Built:
     frames = archive.read(path_of(backup), organisation=backup.organisation_id, backup=backup.pk)
     _, first = next(frames)
-    _create(name, archive.told(first)["migrations"])
+    manifest = archive.told(first)
+    if manifest["format"] != FORMAT:
+        raise RestoreRefused(
+            "newer_version", "The file has a form that this release does not know. Upgrade first."
+        )
+    _create(name, manifest["migrations"])
     _comment(name, f"{_DRAFT}{backup.organisation_id}")
     tables = {table.name: table for table in contents.tables(name)}
     built = Built(name, rows={}, migrated=[])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from audit import trail
@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 HAS_DATA = (State.ACTIVE, State.SUSPENDED, State.PENDING_DELETION, State.PURGING)
 
 
+FORMAT: Final = 1  # of what is in the file; of how it is wrapped see tenants.backups.archive
+
+
 class BackupError(Exception):
     """A backup cannot be made or used; base of the errors of this package. `code` is stable."""
 
@@ -34,7 +37,8 @@ class BackupError(Exception):
 
 
 class BackupFailed(BackupError):
-    """It was tried. `nothing_to_keep`: it has no schema; `not_written`: disk, key or database."""
+    """`nothing_to_keep`: it has no data by its state; `schema_missing`: it should have and has not;
+    `not_written`: disk, key or database, then the cause is the error."""
 
 
 def back_up(
@@ -47,16 +51,19 @@ def back_up(
     `failed` and why (unless the caller's transaction undoes that). Daily ones leave no audit row.
     """
     organisation = Organisation.objects.get(pk=organisation.pk)
-    if organisation.state not in HAS_DATA or not schema_exists(organisation.schema_name):
+    there = schema_exists(organisation.schema_name)
+    if organisation.state not in (HAS_DATA if there else keeping.LIVING):
         raise BackupFailed("nothing_to_keep", "The organisation has no schema to back up.")
     backup = Backup(organisation=organisation, kind=kind)
     backup.expires_at = keeping.expiry(kind, backup.made_at)
     backup.file = f"{organisation.pk}/{backup.made_at:%Y%m%dT%H%M%SZ}-{backup.pk}{archive.SUFFIX}"
     backup.save(force_insert=True)
     try:
+        if not there:
+            raise BackupFailed("schema_missing", "Its schema is not there: put a backup back.")
         written = _write(organisation, backup)
         _read_back(backup)
-    except (OSError, Error, archive.ArchiveError, BackupFailed) as error:
+    except Exception as error:  # whatever it was: a failure that nobody sees is the worst
         with suppress(OSError):  # what could not be written may be as hard to delete
             path_of(backup).unlink(missing_ok=True)
         backup.state, backup.error = BackupState.FAILED, str(error)[:1000]
@@ -64,6 +71,8 @@ def back_up(
         backup.save()
         metrics.backed_up(False)
         log.error("backup failed", organisation=str(organisation.pk), kind=kind, error=str(error))
+        if isinstance(error, BackupFailed):
+            raise
         raise BackupFailed("not_written", f"The backup could not be written: {error}") from error
     faults.point("backup_written")
     with transaction.atomic():
@@ -101,7 +110,7 @@ def still_matches(backup: Backup) -> bool:
     known = {
         name: (part["rows"], part["sha256"]) for name, part in backup.manifest["parts"].items()
     }
-    with contents.one_moment():
+    with contents.one_moment(backup.organisation.schema_name):
         found = {
             name: contents.digest(pieces) for name, _, pieces in contents.parts(backup.organisation)
         }
@@ -112,9 +121,9 @@ def still_matches(backup: Backup) -> bool:
 
 def _write(organisation: Organisation, backup: Backup) -> archive.Writer:
     out = archive.Writer(path_of(backup), organisation=organisation.pk, backup=backup.pk)
-    with out, contents.one_moment():
+    with out, contents.one_moment(organisation.schema_name):
         manifest: dict[str, Any] = {
-            "format": 1,
+            "format": FORMAT,
             "version": settings.VERSION,
             "postgresql": _server_version(),
             "organisation": str(organisation.pk),

@@ -32,9 +32,12 @@ WHEN_GONE: Final = (
 @dataclass(frozen=True)
 class People:
     """Who will belong to it: {user: role}. `kept_owner` says that the backup's owner has no open account
-    any more, so that the present one stays. `missing` are members whose account is gone."""
+    any more, so that the present one stays, who was `owner_was` then (a viewer at most, when no member
+    at all). `missing` are members whose account is gone."""
 
     roles: dict[UUID, str]
+    owner: UUID
+    owner_was: str
     kept_owner: bool
     missing: int
 
@@ -49,17 +52,25 @@ def people(organisation: Organisation, public: dict[str, bytes]) -> People:
     roles = {user: role for user, role in then.items() if user in there}
     owner = next((user for user, role in then.items() if role == MemberRole.OWNER), None)
     if owner is not None and there.get(owner):
-        return People(roles, False, len(then) - len(roles))
+        return People(roles, owner, MemberRole.OWNER, False, len(then) - len(roles))
     present = organisation.memberships.filter(role=MemberRole.OWNER, user__is_active=True).first()
     if present is None:
         raise RestoreRefused(
             "no_owner", "Its owner of then has no open account, and it has no owner now."
         )
+    was = roles.get(present.user_id, MemberRole.VIEWER)
     for user, role in roles.items():
         if role == MemberRole.OWNER:
             roles[user] = MemberRole.ADMIN
     roles[present.user_id] = MemberRole.OWNER
-    return People(roles, True, len(then) - len(roles))
+    return People(roles, present.user_id, str(was), True, len(then) - len(roles))
+
+
+def providers(organisation: Organisation, public: dict[str, bytes]) -> dict[str, str]:
+    """{id: name} of its single sign-on providers, of then and now."""
+    then = {str(row["pk"]): row["fields"]["name"] for row in _rows(public, "tenants.ssoprovider")}
+    now = {str(each.pk): each.name for each in organisation.sso_providers.all()}
+    return then | now
 
 
 def now(organisation: Organisation) -> dict[UUID, str]:

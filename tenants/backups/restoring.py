@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
-from uuid import UUID
 
 import structlog
 from django.db import Error, connection, transaction
@@ -23,8 +22,17 @@ from tenants.accounts import sessions
 from tenants.backups import contents, loading, making, public_rows
 from tenants.backups.keeping import LIVING
 from tenants.backups.loading import Built, RestoreRefused
-from tenants.models import Backup, BackupKind, BackupState, Link, Organisation, User
-from tenants.notify import RELAY, RUNTIME, notify
+from tenants.models import (
+    Backup,
+    BackupKind,
+    BackupState,
+    Link,
+    MemberRole,
+    Membership,
+    Organisation,
+    User,
+)
+from tenants.notify import RUNTIME, notify
 
 __all__ = ["Difference", "Plan", "RestoreRefused", "newest", "plan", "restore"]
 
@@ -56,6 +64,7 @@ class Plan:
     access: list[Difference]
     missing_people: int
     owner_stays: bool
+    kept: Backup | None = None  # of what was there before; a plan has none
 
     def facts(self) -> dict[str, Any]:
         """For --json."""
@@ -72,6 +81,7 @@ class Plan:
             "access": [vars(each) for each in self.access],
             "people_without_account": self.missing_people,
             "owner_stays": self.owner_stays,
+            "kept": str(self.kept.pk) if self.kept else None,
         }
 
 
@@ -110,11 +120,11 @@ def restore(*, organisation: Organisation, backup: Backup, actor: Actor, reason:
     try:
         with loading.alone(organisation.pk):
             organisation.refresh_from_db()
-            _keep_what_is_there(organisation, actor, reason)
+            kept = _keep_what_is_there(organisation, actor, reason)
             built = loading.build(backup)
             old = organisation.schema_name
             try:
-                what = _compared(organisation, backup, built)
+                what = replace(_compared(organisation, backup, built), kept=kept)
                 faults.point("restore_built")
                 with transaction.atomic():
                     _switch(organisation, backup, built, what, actor, reason)
@@ -145,33 +155,41 @@ def _refuse(organisation: Organisation, backup: Backup) -> None:
         )
 
 
-def _keep_what_is_there(organisation: Organisation, actor: Actor, reason: str) -> None:
-    """A restore can be undone, unless what it replaces is too broken to be read."""
+def _keep_what_is_there(organisation: Organisation, actor: Actor, reason: str) -> Backup | None:
+    """A restore can be undone, unless what it replaces is too broken to be read. When it can be read
+    and not be written, as on a full disk, it waits: raises RestoreRefused."""
     if not schemas.schema_exists(organisation.schema_name):
-        return
+        return None
     try:
-        making.back_up(
+        return making.back_up(
             organisation=organisation,
             kind=BackupKind.BEFORE_RESTORE,
             actor=actor,
             reason=reason,
         )
-    except making.BackupFailed:
+    except making.BackupFailed as failed:
+        if not isinstance(failed.__cause__, Error):
+            text = f"What it has now could not be backed up first. {failed}"
+            raise RestoreRefused("not_kept", text) from failed
         log.warning("no backup before a restore", organisation=str(organisation.pk), exc_info=True)
+        return None
 
 
 def _compared(organisation: Organisation, backup: Backup, built: Built) -> Plan:
-    then = public_rows.people(organisation, built.public)
+    then, now = public_rows.people(organisation, built.public), public_rows.now(organisation)
+    names = {str(user.pk): str(user) for user in User.objects.filter(pk__in=[*now, *then.roles])}
+    names |= public_rows.providers(organisation, built.public)
     return Plan(
         backup=backup,
         rows=built.rows,
         rows_now=_rows_now(organisation, built),
         migrated=built.migrated,
-        people=_named(
-            {f"user {user}": [role] for user, role in public_rows.now(organisation).items()},
+        people=_differing(
+            {f"user {user}": [role] for user, role in now.items()},
             {f"user {user}": [str(role)] for user, role in then.roles.items()},
+            names,
         ),
-        access=_named(_access(organisation), _access(_as(organisation, built.schema))),
+        access=_differing(_access(organisation), _access(_as(organisation, built.schema)), names),
         missing_people=then.missing,
         owner_stays=then.kept_owner,
     )
@@ -185,19 +203,24 @@ def _switch(
     if current.schema_name != organisation.schema_name:
         raise RestoreRefused("restore_running", "It was put back by somebody else meanwhile.")
     old = current.schema_name
+    then = public_rows.people(current, built.public)
     came_back = public_rows.put_back(current, built.public)
     current.schema_name = built.schema
     current.save(update_fields=["schema_name", *public_rows.OWN_FIELDS, "changed_at"])
     loading.mark_used(built.schema)
     if schemas.schema_exists(old):
         loading.mark_replaced(old, current.pk)
+    if then.kept_owner:  # whom the backup may not know, or as less
+        signals.member_changed.send(
+            Membership, organisation=current, user_id=then.owner, actor=actor,
+            before=then.owner_was, after=str(MemberRole.OWNER),
+        )  # fmt: skip
     for effect in effects.effects():
         effect.put_back(current)
     sessions.end(hosts=[current.instance_host])
     Link.objects.filter(organisation=current, used_at=None).delete()
     cached.move_on(current.pk)
-    for channel in (RUNTIME, RELAY):
-        notify(channel, str(current.pk))
+    notify(RUNTIME, current.pk)
     trail.record(
         action="org_data_restored",
         actor=actor,
@@ -211,6 +234,7 @@ def _switch(
             "backup": str(backup.pk),
             "made_at": backup.made_at.isoformat(timespec="seconds"),
             "came_back": came_back,
+            "kept": str(what.kept.pk) if what.kept else None,
         },
     )
     transaction.on_commit(lambda: metrics.put_back(True))
@@ -231,7 +255,7 @@ def _told(what: Plan, when: str) -> dict[str, list[str]]:
 
 
 def _rows_now(organisation: Organisation, built: Built) -> dict[str, int | None]:
-    with contents.one_moment():
+    with contents.one_moment(organisation.schema_name):
         there = {table.name: table for table in contents.tables(organisation.schema_name)}
         return {
             name: contents.digest(contents.table_bytes(there[name]))[0] if name in there else None
@@ -259,9 +283,21 @@ def _as(organisation: Organisation, schema: str) -> Organisation:
     return other
 
 
-def _named(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[Difference]:
-    """What differs, with people's addresses in place of their ids."""
+def _differing(
+    before: dict[str, list[str]], after: dict[str, list[str]], names: dict[str, str]
+) -> list[Difference]:
+    """What differs, with the names of its people and providers in place of their ids."""
     differ = sorted(s for s in before.keys() | after.keys() if before.get(s) != after.get(s))
-    ids = [UUID(subject[5:]) for subject in differ if subject.startswith("user ")]
-    names = {f"user {user.pk}": f"user {user}" for user in User.objects.filter(pk__in=ids)}
-    return [Difference(names.get(s, s), before.get(s, []), after.get(s, [])) for s in differ]
+    return [Difference(_named(s, names), before.get(s, []), after.get(s, [])) for s in differ]
+
+
+def _named(subject: str, names: dict[str, str]) -> str:
+    """An id that is no member's and no provider's, then or now, is told as such and not shown: who
+    that is somewhere else is nobody's business here."""
+    kind, _, what = subject.partition(" ")
+    if kind == "user":
+        return f"user {names.get(what, 'who is no member')}"
+    if kind == "group":
+        provider, _, group = what.partition(" ")
+        return f"group {group} of {names.get(provider, 'a provider that is gone')}"
+    return subject

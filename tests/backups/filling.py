@@ -10,7 +10,7 @@ from django.db import connection
 from audit.actors import Actor
 from rbac.authorizer import Grant
 from rbac.models import Assignment, GroupMapping
-from tenants import sealing
+from tenants import metrics, sealing
 from tenants.backups import contents, making
 from tenants.models import Backup, BackupKind, Organisation, SsoIdentity, SsoProvider
 from tenants.people import member_invitations
@@ -71,5 +71,10 @@ def destroy_schema(organisation: Organisation) -> None:
 def state_of(organisation: Organisation) -> dict[str, tuple[int, str]]:
     """(rows, digest) of everything a backup of it would hold now."""
     organisation.refresh_from_db()
-    with contents.one_moment():
+    with contents.one_moment(organisation.schema_name):
         return {name: contents.digest(rows) for name, _, rows in contents.parts(organisation)}
+
+
+def failed_so_far() -> float:
+    """What the counter of failed backups shows of this process."""
+    return float(metrics._backups.labels(result="failure")._value.get())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import stat
 import subprocess
 from pathlib import Path
@@ -153,6 +154,25 @@ def test_what_has_no_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(exporting.ExportRefused) as refused:
         exported(make_organisation(State.REQUESTED), tmp_path)
     assert refused.value.code == "nothing_to_export"
+
+
+@pytest.mark.django_db
+def test_half_an_export_does_not_stay(tmp_path: Path) -> None:
+    organisation = make_organisation()
+    with in_schema(organisation):
+        Role.objects.filter(pk="viewer").update(description="x" * 400)
+        Role.objects.bulk_create(
+            Role(pk=f"r-{number}", name="Many", description="x" * 400) for number in range(1500)
+        )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            exported(organisation, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    assert not Event.objects.filter(organisation=organisation.pk, action="org_exported").exists()
 
 
 @pytest.mark.django_db

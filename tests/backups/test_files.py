@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def test_an_interrupted_one_leaves_no_file(tmp_path: Path) -> None:
     ):
         out.frame("D", os.urandom(100_000))
         raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_not_kept_full(tmp_path: Path) -> None:
+    """What was written of the file goes, although closing it fails as well."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            written(tmp_path / "x", 990_000, 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tenants import lifecycle, residue
 from tenants.backups import keeping, making, tasks
 from tenants.models import Backup, BackupKind, BackupState, Organisation, State
-from tests.backups.filling import ACTOR, back_up, file_of
+from tests.backups.filling import ACTOR, back_up, failed_so_far, file_of
 from tests.factories import make_organisation, make_user
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +44,29 @@ def test_the_newest_of_a_living_organisation_stays_however_old() -> None:
     last = aged(back_up(make_organisation()), 300)
     assert keeping.expire() == 0
     assert file_of(last).exists()
+
+
+def test_what_was_there_before_a_restore_is_no_good_backup() -> None:
+    """It may hold the very damage: it neither ends the last good one's time, nor puts off the next."""
+    organisation = make_organisation()
+    last = aged(back_up(organisation), 40)
+    aged(back_up(organisation, BackupKind.BEFORE_RESTORE), 0)
+    assert keeping.expire() == 0
+    assert file_of(last).exists()
+    assert keeping.due().filter(pk=organisation.pk).exists()
+    Organisation.objects.exclude(pk=organisation.pk).update(canary=False, state=State.REQUESTED)
+    age = keeping.oldest_age()
+    assert age is not None and age > timedelta(days=39).total_seconds()
+
+
+def test_the_last_one_whose_file_is_there_stays() -> None:
+    organisation = make_organisation()
+    there, lost = aged(back_up(organisation), 40), aged(back_up(organisation), 2)
+    file_of(lost).unlink()
+    assert keeping.expire() == 0
+    assert file_of(there).exists()
+    back_up(organisation)
+    assert keeping.expire() == 1
 
 
 def test_after_a_deletion_copies_remain_until_the_date_that_is_told() -> None:
@@ -144,7 +167,9 @@ def test_what_killed_processes_left_is_tidied_up(directory: Path) -> None:
     for file in (making.path_of(running), stray, unknown):
         file.write_bytes(b"half")
         os.utime(file, (0, 0))
+    failures = failed_so_far()
     assert keeping.tidy() == 2
+    assert failed_so_far() == failures + 1  # a worker that is killed each time fails each time
     running.refresh_from_db()
     assert running.state == BackupState.FAILED
     assert file_of(backup).exists() and unknown.exists()

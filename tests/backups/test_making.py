@@ -9,15 +9,23 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.db import OperationalError, connection
 
 from audit.models import Event
 from rbac.models import ApiToken, Role
 from tenants import schemas
-from tenants.backups import archive, contents, making
+from tenants.backups import archive, contents, keeping, making
 from tenants.models import Backup, BackupKind, BackupState, Organisation, State
 from tenants.schemas import in_schema
-from tests.backups.filling import ACTOR, back_up, destroy_schema, file_of, filled, state_of
+from tests.backups.filling import (
+    ACTOR,
+    back_up,
+    destroy_schema,
+    failed_so_far,
+    file_of,
+    filled,
+    state_of,
+)
 from tests.factories import make_organisation, make_token, owner_of
 
 
@@ -93,8 +101,12 @@ def test_refuses_what_has_nothing_to_keep() -> None:
     assert refused.value.code == "nothing_to_keep"
     lost = make_organisation()
     destroy_schema(lost)
-    with pytest.raises(making.BackupFailed):
+    with pytest.raises(making.BackupFailed) as refused:
         back_up(lost)
+    assert refused.value.code == "schema_missing"
+    # Somebody's data is lost: that is a failure for everybody to see, and not tried every minute.
+    assert Backup.objects.get(organisation=lost).state == BackupState.FAILED
+    assert not keeping.due().filter(pk=lost.pk).exists()
 
 
 @pytest.mark.django_db
@@ -123,6 +135,19 @@ def test_what_cannot_be_read_back_does_not_count(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "replace", lossy)
     with pytest.raises(making.BackupFailed, match="ends too early"):
         back_up(organisation)
+    assert not list(archive_files(organisation))
+
+
+@pytest.mark.django_db
+def test_an_error_that_nobody_expected_is_a_failed_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the row would say `running` for an hour, and no figure would ever show it."""
+    organisation = make_organisation()
+    monkeypatch.setattr(contents, "_Exactly", None)
+    failures = failed_so_far()
+    with pytest.raises(making.BackupFailed):
+        back_up(organisation)
+    assert Backup.objects.get(organisation=organisation).state == BackupState.FAILED
+    assert failed_so_far() == failures + 1
     assert not list(archive_files(organisation))
 
 
@@ -165,6 +190,40 @@ def test_is_of_one_moment(live_db: None) -> None:
     assert {name: (part["rows"], part["sha256"]) for name, part in parts.items()} == before
     assert state_of(organisation) != before
     assert schemas.schema_exists(organisation.schema_name)
+
+
+def test_a_table_that_a_migration_writes_anew_is_not_kept_as_empty(live_db: None) -> None:
+    """Whoever looks from before sees no row in it: PostgreSQL's ALTER TABLE is no transaction's own."""
+    organisation = filled()
+    before = state_of(organisation)["schema/rbac_role"]
+    migrations, said = contents.migrations, []
+
+    def migrate() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '300ms'")
+                cursor.execute(
+                    f'ALTER TABLE "{organisation.schema_name}".rbac_role'
+                    " ALTER COLUMN priority TYPE bigint"
+                )
+            said.append("migrated")
+        except OperationalError:
+            said.append("busy")
+        finally:
+            connection.close()
+
+    def meanwhile(schema: str) -> Any:
+        found = migrations(schema)  # the first look
+        thread = threading.Thread(target=migrate)
+        thread.start()
+        thread.join(20)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(contents, "migrations", meanwhile)
+        part = back_up(organisation).manifest["parts"]["schema/rbac_role"]
+    assert (part["rows"], part["sha256"]) == before
+    assert said == ["busy"]  # and migrate_orgs comes again
 
 
 def test_every_model_of_an_organisation_is_kept_or_left_out_for_a_reason() -> None:

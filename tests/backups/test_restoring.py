@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -10,10 +11,10 @@ from django.test import Client
 
 from audit.models import Event
 from billing.models import BillingState, RefreshToken
-from rbac.models import ApiToken, Assignment, Change, Permission, Role
+from rbac.models import ApiToken, Assignment, Change, GroupMapping, Permission, Role
 from relay.models import Registration
-from tenants import schemas, sealing
-from tenants.backups import restoring
+from tenants import schema_template, schemas, sealing
+from tenants.backups import making, restoring
 from tenants.models import (
     Backup,
     BackupKind,
@@ -148,6 +149,28 @@ def test_lists_who_may_do_something_else_than_before() -> None:
     assert any(str(newcomer) in subject for subject in (event.before or {})["access"])
 
 
+def test_ids_are_told_as_names_or_not_at_all() -> None:
+    organisation, stranger = filled(), make_user()
+    backup = back_up(organisation)
+    gone = uuid4()
+    with in_schema(organisation):
+        GroupMapping.objects.update(group="nurses")
+        GroupMapping.objects.create(provider=gone, group="cooks", role_id="viewer")
+        Assignment.objects.create(user=stranger.pk, role_id="viewer")
+    name = SsoProvider.objects.get(organisation=organisation).name
+    plan = put_back(organisation, backup)
+    assert {each.subject for each in plan.access} == {
+        f"group ops of {name}",
+        f"group nurses of {name}",
+        "group cooks of a provider that is gone",
+        "user who is no member",
+    }
+    event = Event.objects.get(organisation=organisation.pk, action="org_data_restored")
+    told = str([event.before, event.after])
+    for hidden in (stranger.pk, stranger.email, gone, SsoProvider.objects.get().pk):
+        assert str(hidden) not in told
+
+
 def test_a_plan_changes_nothing() -> None:
     organisation = filled()
     backup = back_up(organisation)
@@ -203,6 +226,8 @@ def test_an_owner_who_closed_the_account_does_not_come_back() -> None:
     assert plan.owner_stays
     assert owner_of(organisation) == present
     assert organisation.memberships.get(user=former).role == "admin"
+    organisation.refresh_from_db()
+    assert Caller(organisation).gets("/api/admin/roles")  # the backup does not know this owner
     Membership.objects.filter(organisation=organisation, role="owner").delete()
     with pytest.raises(restoring.RestoreRefused) as refused:
         put_back(organisation, backup)
@@ -253,6 +278,43 @@ def test_other_organisations_do_not_move() -> None:
     assert {name: now[name] for name in of_other} == of_other
     said = {"authorization": f"Bearer {token}", "host": other.instance_host}
     assert Client().get("/api/organisation", headers=said).status_code == 200
+
+
+def test_waits_while_what_it_replaces_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation = filled()
+    backup, schema = back_up(organisation), organisation.schema_name
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(making, "_write", full)
+        with pytest.raises(restoring.RestoreRefused, match="No space left") as refused:
+            put_back(organisation, backup)
+    assert refused.value.code == "not_kept"
+    organisation.refresh_from_db()
+    assert organisation.schema_name == schema
+    kept = put_back(organisation, backup).kept
+    assert kept is not None and kept.kind == BackupKind.BEFORE_RESTORE
+    event = Event.objects.get(organisation=organisation.pk, action="org_data_restored")
+    assert (event.after or {})["kept"] == str(kept.pk)
+
+
+def test_a_form_of_tomorrow_and_a_release_that_is_not_set_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    organisation = filled()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(making, "FORMAT", 2)
+        of_tomorrow = back_up(organisation)
+    with pytest.raises(restoring.RestoreRefused) as refused:
+        put_back(organisation, of_tomorrow)
+    assert refused.value.code == "newer_version"
+    backup = back_up(organisation)
+    monkeypatch.setattr(schema_template, "_process_hash", "another release's")
+    with pytest.raises(restoring.RestoreRefused, match="prepare_schemas") as refused:
+        put_back(organisation, backup)
+    assert refused.value.code == "not_prepared"
 
 
 def test_refusals() -> None:

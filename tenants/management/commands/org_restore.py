@@ -91,11 +91,16 @@ class Command(BaseCommand):
             self.stdout.write(f"people: {what.missing_people} left out, their accounts are gone")
         if what.owner_stays:
             self.stdout.write(
-                "people: the present owner stays; the one of then has no open account"
+                "people: the present owner stays, with all rights; "
+                "the one of then has no open account"
             )
         if what.migrated:
             self.stdout.write(f"migrated: {', '.join(what.migrated)}")
         if dry_run:
             self.stdout.write("Nothing was changed.")
         else:
+            if what.kept is not None:
+                self.stdout.write(f"What it had before is backup {what.kept.pk}.")
+            else:
+                self.stdout.write("What it had before could not be read: this cannot be undone.")
             self.stdout.write("API tokens are revoked, phones pair again, people sign in again.")

@@ -72,7 +72,8 @@ def require_same(organisation: Organisation, copy: Backup) -> None:
         if tables:
             cursor.execute(f"LOCK TABLE {', '.join(tables)} IN SHARE MODE")
         cursor.execute("SET LOCAL lock_timeout = DEFAULT")
-    if not making.path_of(copy).exists():
-        raise DataChanged("the file of the final copy is gone")
+    file = making.path_of(copy)
+    if not file.exists() or file.stat().st_size != copy.bytes:
+        raise DataChanged("the file of the final copy is not there as it was written")
     if not making.still_matches(copy):
         raise DataChanged("the data changed after the final copy was made")

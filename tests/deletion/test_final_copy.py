@@ -115,6 +115,20 @@ def test_a_copy_whose_file_is_gone_is_none(monkeypatch: pytest.MonkeyPatch) -> N
     assert [copy.state for copy in copies(organisation) if copy.pk != lost.pk] == ["done"]
 
 
+@pytest.mark.covers("F66")
+def test_a_copy_whose_file_is_cut_off_is_none() -> None:
+    """Written before a reaper was killed, and half of it lost with the disk since."""
+    organisation = overdue(days=1)
+    lost = making.back_up(organisation=organisation, kind=BackupKind.FINAL, actor=ACTOR)
+    file = making.path_of(lost)
+    file.write_bytes(file.read_bytes()[:100])
+    reap(organisation)
+    (kept,) = [copy for copy in copies(organisation) if copy.pk != lost.pk]
+    receipt = DeletionReceipt.objects.get(organisation=organisation)
+    assert kept.state == "done"
+    assert receipt.document["copies"]["final"]["sha256"] == kept.sha256
+
+
 def test_it_can_be_switched_off(settings: Any) -> None:
     settings.FINAL_BACKUP = "off"
     organisation = overdue(days=1)

@@ -21,7 +21,7 @@ from audit.models import Event
 from tenants.deletion import receipts
 from tenants.models import DeletionReceipt, OutboxMail, State
 from tests.admin.staff import HOSTILE
-from tests.deletion.aging import overdue, reap
+from tests.deletion.aging import asked, overdue, reap
 from tests.factories import add_member, make_organisation, make_token, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -285,7 +285,9 @@ class TestReaperCommand:
     def test_refuses_what_is_not_due(self, capsys: Any, settings: Any) -> None:
         organisation = make_organisation()
         code, text = run("reaper", organisation.label, capsys=capsys)
-        assert code == 2 and "No deletion" in text
+        assert code == 2 and "No deletion" in text and "(not_pending_deletion)" in text
+        code, text = run("reaper", asked(days=1).label, capsys=capsys)
+        assert code == 2 and "It is kept until" in text and "(retention_required)" in text
         code, text = run("reaper", "nobody-here", capsys=capsys)
         assert code == 2 and "There is no organisation" in text
         settings.REAPER = "off"

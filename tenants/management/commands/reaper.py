@@ -87,7 +87,7 @@ class Command(BaseCommand):
                 reason=options["reason"],
             )
         except TransitionRefused as refused:
-            raise CommandError(str(refused), returncode=2) from None
+            raise CommandError(f"{refused} ({refused.code})", returncode=2) from None
         if options["json"]:
             facts = {"label": organisation.label, "due_at": removal.due_at.isoformat()}
             self.stdout.write(json.dumps(facts))
@@ -119,8 +119,10 @@ class Command(BaseCommand):
         notices.send_due()
         try:
             return reaper.reap(organisation=organisation, actor=ACTOR, reason=reason)
-        except (TransitionRefused, reaper.Busy) as refused:
-            raise CommandError(str(refused), returncode=2) from None
+        except TransitionRefused as refused:
+            raise CommandError(f"{refused} ({refused.code})", returncode=2) from None
+        except reaper.Busy as busy:
+            raise CommandError(f"{busy} (busy)", returncode=2) from None
         except reaper.ReapFailed as failed:
             raise CommandError(
                 f"{failed}\nWhat was done stays done; the worker goes on with it later.",

@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from audit import trail
+from audit.actors import Actor
 from tenants.models import Organisation
 from tests.admin import staff
 from tests.admin.staff import changelist
@@ -88,6 +90,23 @@ def test_staff_without_permission_see_nothing(rows: Organisation) -> None:
     for model in LISTS:
         if model != "billing_lease":
             assert client.get(changelist(model)).status_code == 403, model
+
+
+def test_what_is_shown_in_passing_needs_the_same_permission(rows: Organisation) -> None:
+    """The first page and an organisation's page repeat rows of other lists."""
+    trail.record(action="told_to_few", actor=Actor.system("test"), organisation=rows.pk)
+    organisation = address("tenants_organisation", "change", rows.pk)
+    few = staff.signed_in(staff.staff_with("view_lease"))
+    home = few.get(reverse("admin:index")).content.decode()
+    assert "told_to_few" not in home and rows.label not in home
+    some = staff.signed_in(staff.staff_with("view_organisation"))
+    home = some.get(reverse("admin:index")).content.decode()
+    assert "told_to_few" not in home and rows.label in home
+    assert "told_to_few" not in some.get(f"{organisation}?tab=audit").content.decode()
+    assert "/audit/event/" not in some.get(f"{organisation}?tab=timeline").content.decode()
+    all_of_it = staff.signed_in(staff.staff_with("view_organisation", "view_event"))
+    assert "told_to_few" in all_of_it.get(reverse("admin:index")).content.decode()
+    assert "told_to_few" in all_of_it.get(f"{organisation}?tab=audit").content.decode()
 
 
 @pytest.mark.covers("F68")

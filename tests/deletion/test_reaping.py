@@ -13,17 +13,21 @@ from django.utils import timezone
 from audit.models import Event
 from billing.models import RefreshToken
 from relay import effects as relay_effects
-from tenants import lifecycle, metrics, schemas
+from tenants import lifecycle, limits, metrics, schemas
 from tenants.deletion import reaper, reaping
 from tenants.effects import effects
 from tenants.models import (
     Backup,
     DeletionReceipt,
+    LimitWindow,
+    LinkPurpose,
+    MemberInvitation,
     Membership,
     Organisation,
     OutboxMail,
     Removal,
     Session,
+    SsoAttempt,
     SsoIdentity,
     SsoProvider,
     State,
@@ -190,6 +194,50 @@ def test_due_is_due_at_the_very_moment() -> None:
     with pytest.raises(TransitionRefused) as refused:
         lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
     assert refused.value.code == "retention_over"
+
+
+def test_nothing_of_all_that_a_customer_can_have_is_left(client: Any) -> None:
+    """Rows of every kind that name it; the accounts of its people, which are theirs, stay."""
+    from relay.registration import instance_id_for
+    from relay.server.models import LicenceBinding
+    from relay.server.models import Session as RelaySession
+    from tenants import budgets, jobs, links
+    from tenants.people import member_invitations
+
+    organisation = overdue(days=1)
+    person, instance = add_member(organisation), instance_id_for(organisation.instance_host)
+    sign_in(client, person, organisation)
+    make_token(organisation, "relay:mobile:access")
+    provider = SsoProvider.objects.create(
+        organisation=organisation, slug="idp", name="IdP", issuer="https://id.example.test"
+    )
+    SsoAttempt.objects.create(
+        state_hash="s", browser_hash="b", provider=provider, sealed=b"x", expires_at=timezone.now()
+    )
+    MemberInvitation.objects.create(
+        organisation=organisation, email="x@example.test", token_hash="t", expires_at=timezone.now()
+    )
+    assert member_invitations.of_organisation(organisation).exists()
+    links.mint(
+        purpose=LinkPurpose.HAND_OFF, user=person, organisation=organisation,
+        life=timedelta(minutes=1),
+    )  # fmt: skip
+    RefreshToken.objects.create(organisation=organisation, token_hash="y")
+    LicenceBinding.objects.create(
+        licence_id="lid", instance_id=instance, organisation=organisation.pk
+    )
+    RelaySession.objects.update_or_create(
+        instance_id=instance,
+        defaults={"token_hash": "x", "kind": "lease", "expires_at": timezone.now()},
+    )
+    jobs.defer("tenants.tasks.provision", organisation=str(organisation.pk))
+    budgets.spend(budgets.ORGANISATION, str(organisation.pk), limit=10)
+    reap(organisation)
+    assert residue(organisation.pk) == ["tenants_outboxmail: 1 row"], "the receipt's mail"
+    key = limits.key_of(budgets.ORGANISATION, str(organisation.pk))
+    assert not LimitWindow.objects.filter(key=key).exists()
+    assert User.objects.filter(pk=person.pk).exists()
+    assert not person.memberships.exists()
 
 
 def test_what_was_suspended_goes_too_and_leaves_no_reason_behind() -> None:

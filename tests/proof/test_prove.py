@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from pulsecloud.proof.record import _PROOF_LOCK
 from relay.wire import identity
 from tenants.models import ReadinessKind, ReadinessRecord
 from tests.drills.lying_web import Lie, lying_web
@@ -241,6 +242,14 @@ def test_hosted_mode_off_cannot_be_proved(product: Product) -> None:
         product.environment["PULSE_HOSTED_MODE"] = kept
     assert done.returncode == 2
     assert "PULSE_HOSTED_MODE=true" in done.stderr
+
+
+def test_one_at_a_time(product: Product) -> None:
+    with database() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [_PROOF_LOCK])
+        done = product.manage("prove", check=False)
+    assert done.returncode == 2
+    assert "Another one runs on this database; wait for it" in done.stderr
 
 
 def foreign_identity() -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -53,8 +54,13 @@ def expire(now: datetime | None = None) -> int:
     )
     gone = 0
     for backup in over.select_related("organisation"):
-        if not _is_last_good(backup):
+        if _is_last_good(backup):
+            continue
+        try:
             remove(backup)
+        except OSError as error:  # one file holds up no other
+            log.error("backup not removed", file=backup.file, error=str(error))
+        else:
             gone += 1
     return gone
 
@@ -137,9 +143,10 @@ def tidy(now: datetime | None = None) -> int:
         log.error("backup failed", organisation=str(backup.organisation_id), error=backup.error)
         found += 1
     for file in Path(settings.BACKUP_DIR).glob(f"*/*{archive.SUFFIX}{archive.DRAFT}"):
-        if file.stat().st_mtime < (now - STRAY_AFTER).timestamp():
-            file.unlink(missing_ok=True)
-            found += 1
+        with suppress(FileNotFoundError):  # it was finished just now
+            if file.stat().st_mtime < (now - STRAY_AFTER).timestamp():
+                file.unlink()
+                found += 1
     return found
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
@@ -19,6 +19,7 @@ from tenants.backups.making import FORMAT, BackupError, path_of
 from tenants.models import Backup, Organisation
 from tenants.upgrades import versions
 
+LOCK_WAIT: Final = "5s"
 # What a schema's comment says while no organisation owns it, so that one that a killed process left
 # behind is found and dropped (`drop_leftovers`).
 _DRAFT = "pulsecloud: being put back for "
@@ -81,6 +82,16 @@ def alone(organisation: UUID) -> Iterator[None]:
         yield
 
 
+def drop_soon(schema: str) -> bool:
+    """Nobody finds it any more. Whoever still reads it keeps it: then the worker tries again later, and
+    does not wait in a queue that may never end."""
+    with suppress(Error), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
+        return schemas.drop_schema(schema)
+    return False
+
+
 def drop_leftovers() -> int:
     """Schemas that belong to nobody because a process was killed before or after the switch."""
     with connection.cursor() as cursor:
@@ -95,7 +106,7 @@ def drop_leftovers() -> int:
         try:
             with alone(UUID(organisation)):
                 owned = Organisation.objects.filter(schema_name=name).exists()
-                dropped += not owned and schemas.drop_schema(name)
+                dropped += not owned and drop_soon(name)
         except RestoreRefused:
             continue  # it is at work
     return dropped

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import Error, transaction
 
 from audit import trail
 from audit.actors import Actor
@@ -38,7 +38,6 @@ __all__ = ["Difference", "Plan", "RestoreRefused", "newest", "plan", "restore"]
 
 log = structlog.get_logger(__name__)
 
-LOCK_WAIT: Final = "5s"
 LISTED: Final = 200  # differences in an audit row; a plan has them all
 
 
@@ -133,7 +132,7 @@ def restore(*, organisation: Organisation, backup: Backup, actor: Actor, reason:
                     schemas.drop_schema(built.schema)
                 raise
             faults.point("restore_switched")
-            _drop_old(old)
+            loading.drop_soon(old)
     except (RestoreRefused, Error, OSError):
         metrics.put_back(False)
         raise
@@ -238,14 +237,6 @@ def _switch(
         },
     )
     transaction.on_commit(lambda: metrics.put_back(True))
-
-
-def _drop_old(schema: str) -> None:
-    """Nobody finds it any more. Whoever still reads it keeps it: then the worker drops it later."""
-    with suppress(Error), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
-        schemas.drop_schema(schema)
 
 
 def _told(what: Plan, when: str) -> dict[str, list[str]]:

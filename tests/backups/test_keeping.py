@@ -69,6 +69,20 @@ def test_the_last_one_whose_file_is_there_stays() -> None:
     assert keeping.expire() == 1
 
 
+def test_a_file_that_cannot_be_removed_holds_up_no_other(directory: Path) -> None:
+    stuck, other = make_organisation(), make_organisation()
+    for organisation in (stuck, other):
+        aged(back_up(organisation), 31)
+        back_up(organisation)
+    backup = stuck.backups.earliest("made_at")
+    file_of(backup).unlink()
+    file_of(backup).mkdir()
+    assert keeping.expire() == 1
+    backup.refresh_from_db()
+    assert backup.state == BackupState.DONE
+    assert other.backups.earliest("made_at").state == BackupState.REMOVED
+
+
 def test_after_a_deletion_copies_remain_until_the_date_that_is_told() -> None:
     organisation = make_organisation()
     backup = back_up(organisation)

@@ -167,7 +167,8 @@ def test_one_that_the_old_release_makes_during_the_run_is_not_left_behind(
     make_organisation()
     old = versions.release().version
     next_release.use(release.ADD_COLUMN)
-    through, late = running._Run.through, []
+    through = running._Run.through
+    late: list[Organisation] = []
 
     def and_meanwhile(run: running._Run, names: list[str]) -> None:
         if not late:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -28,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 # Seconds before each further attempt; about nine hours in all.
 RETRY_AFTER = (2, 10, 60, 300, 900, 3600, 7200, 21600)
+
+SENT_KEPT = timedelta(days=90)
+# Longer than any deletion waits: a notice that nobody got must not look like one that was sent.
+UNSENT_KEPT = timedelta(days=400)
 
 
 class NotDelivered(Exception):
@@ -115,6 +120,18 @@ def give_up(mail_id: int, error: str) -> None:
     """Ends the attempts: the reason stays for staff, the body with its links does not."""
     OutboxMail.objects.filter(pk=mail_id, sent_at=None).update(body="", error=error)
     log.error("mail given up", mail=mail_id)
+
+
+def forget() -> int:
+    """Deletes what was sent, or given up, long ago: whom we wrote to is nobody's business for ever.
+
+    Returns how many.
+    """
+    now = timezone.now()
+    old = OutboxMail.objects.filter(
+        Q(sent_at__lt=now - SENT_KEPT) | Q(sent_at=None, body="", created_at__lt=now - UNSENT_KEPT)
+    )
+    return old.delete()[0]
 
 
 def _for_good(error: Exception) -> bool:

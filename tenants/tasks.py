@@ -86,6 +86,7 @@ def tidy(timestamp: int) -> None:
     expired = signup.expire_unproved()
     links.prune()
     limits.forget()
+    mail.forget()
     sessions.SessionStore.clear_expired()
     _sql(
         "DELETE FROM procrastinate_jobs j WHERE status NOT IN ('todo', 'doing') AND NOT EXISTS ("

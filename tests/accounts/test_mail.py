@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from pulsecloud import database
@@ -157,3 +159,22 @@ def test_an_address_cannot_smuggle_headers(postbox: Postbox) -> None:
     assert postbox.received == []
     assert row.error
     assert row.body == ""
+
+
+def test_old_mail_is_forgotten_and_what_never_went_out_is_kept_longer() -> None:
+    now = timezone.now()
+    ages = {"sent": (True, 91), "recent": (True, 89), "given up": (False, 399), "old": (False, 401)}
+    mails = {}
+    for name, (sent, days) in ages.items():
+        at = now - timedelta(days=days)
+        mails[name] = OutboxMail.objects.create(
+            recipient="reader@example.test", created_at=at, sent_at=at if sent else None
+        )
+    waits = OutboxMail.objects.create(
+        recipient="reader@example.test", body="x", created_at=now - timedelta(days=500)
+    )
+    mail.forget()
+    kept = set(
+        OutboxMail.objects.filter(recipient="reader@example.test").values_list("pk", flat=True)
+    )
+    assert kept == {mails["recent"].pk, mails["given up"].pk, waits.pk}

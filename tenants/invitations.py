@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import addresses, mail, mailboxes, signup_rules
+from tenants import addresses, locks, mail, mailboxes, signup_rules
 from tenants.links import digest
 from tenants.models import Invitation, User
 from tenants.rollout import signups, stages
@@ -124,6 +124,13 @@ def invite(
             },
         )
     return invited
+
+
+def waits_for(email: str) -> bool:
+    """Whether a mailbox has an invitation that can still be used. Inside a transaction: who asks
+    for the same mailbox meanwhile waits until that has ended, so a form sent twice invites once."""
+    locks.wait(f"invitation:{mailboxes.key(email)}")
+    return Invitation.objects.filter(is_open(), email__iexact=email.strip(), canary=False).exists()
 
 
 def revoke(*, invitation: Invitation, actor: Actor, reason: str = "") -> bool:

@@ -233,6 +233,12 @@ class InvitationAdmin(BatchesOnPage):
         by = request.user if isinstance(request.user, User) else None
         try:
             with transaction.atomic():  # an invitation whose link cannot be told is no use
+                email = form.cleaned_data["email"]
+                if email and invitations.waits_for(email):
+                    form.add_error(
+                        "email", "It has an invitation that can still be used. Revoke that first."
+                    )
+                    return None
                 invited = invitations.invite(
                     actor=staff_actor(request), created_by=by, **form.cleaned_data
                 )

@@ -35,6 +35,22 @@ def organisation(db: None) -> Organisation:
     return make_organisation()
 
 
+@pytest.mark.parametrize("name", [each.name for each in organisation_verbs.ALL])
+def test_a_foreign_page_and_a_link_do_nothing(
+    superuser: User, organisation: Organisation, name: str
+) -> None:
+    """A POST without a CSRF token is refused, and a GET only asks, whatever it carries."""
+    careful = Client(enforce_csrf_checks=True, headers={"host": staff.HOST})
+    careful.cookies = staff.signed_in(superuser).cookies
+    data = {"confirmed": "yes", "reason": "x", "retention_days": "1"}
+    before = Event.objects.count()
+    assert careful.get(verb(organisation, name), data).status_code == 200
+    assert careful.post(verb(organisation, name), data).status_code == 403
+    assert Event.objects.count() == before
+    organisation.refresh_from_db()
+    assert organisation.state == State.ACTIVE
+
+
 class TestSuspend:
     def test_asks_first(self, client: Client, organisation: Organisation) -> None:
         page = text(client.get(verb(organisation, "suspend")))

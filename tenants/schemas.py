@@ -91,6 +91,11 @@ def schema_told() -> Iterator[str]:
         raise
 
 
+def current() -> str:
+    """The schema that this connection is in; PUBLIC outside."""
+    return str(_wrapper().schema_name)
+
+
 def schema_exists(name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [checked(name)])

@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from rbac.models import Role
-from tenants import schemas
+from tenants import schemas, versions
 from tenants.backups import keeping, loading, restoring
 from tenants.models import Backup, BackupState, Organisation, State
 from tenants.schemas import in_schema
@@ -125,6 +125,33 @@ def test_a_reader_of_the_old_tables_holds_nobody_up(
     thread.join(30)
     assert loading.drop_leftovers() >= 1
     assert not schemas.schema_exists(old)
+
+
+def test_a_change_that_waited_for_the_switch_is_refused(
+    live_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began in the old tables. Told that it was done, somebody would miss it afterwards."""
+    monkeypatch.setattr(loading, "LOCK_WAIT", "200ms")
+    organisation = filled()
+    backup = back_up(organisation)
+
+    def switch() -> None:
+        try:
+            put_back(Organisation.objects.get(pk=organisation.pk), backup)
+        finally:
+            connection.close()
+
+    with pytest.raises(schemas.SchemaMissing), transaction.atomic(), in_schema(organisation):
+        Role.objects.create(pk="late", name="Late")
+        thread = threading.Thread(target=switch)
+        thread.start()
+        thread.join(60)
+        versions.move_on(organisation.pk)
+    organisation.refresh_from_db()
+    with in_schema(organisation), transaction.atomic():
+        versions.move_on(organisation.pk)
+        assert not Role.objects.filter(pk="late").exists()
+    assert loading.drop_leftovers() >= 1
 
 
 def test_what_is_at_work_is_no_leftover(live_db: None) -> None:

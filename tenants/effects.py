@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from tenants import schemas
+from tenants.backups import loading
 from tenants.models import Organisation
 
 
@@ -50,11 +51,13 @@ class Effect:
 
 
 class SchemaEffect(Effect):
-    """The organisation's own tables go last: until then the other rooms may read them."""
+    """The organisation's own tables go last: until then the other rooms may read them. With them
+    go those of a restore that was cut off."""
 
     name = "schema"
 
     def purge(self, organisation: Organisation) -> None:
+        loading.drop_leftovers(of=organisation.pk)
         schemas.drop_schema(organisation.schema_name)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,6 +22,8 @@ from tenants.models import Organisation, User
 from tenants.owner_views import for_owner
 
 PER_HOUR: Final = 10
+_FOLDER: Final = "pulsecloud-export-"
+_ABANDONED_AFTER: Final = 3600.0  # seconds; no request lives that long
 _TYPES: Final = {"json": "application/json", "sql": "application/sql"}
 
 
@@ -44,7 +50,7 @@ def export(request: HttpRequest, organisation: Organisation) -> HttpResponse:
 
 def _file(request: HttpRequest, organisation: Organisation, form: str) -> FileResponse:
     """The file has no name any more when it is sent: it goes with the answer, whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="pulsecloud-export-") as place:
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as place:
         made = exporting.export(
             organisation=organisation,
             to=Path(place),
@@ -56,6 +62,16 @@ def _file(request: HttpRequest, organisation: Organisation, form: str) -> FileRe
     answer = FileResponse(opened, as_attachment=True, filename=file.name, content_type=_TYPES[form])
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def forget_abandoned() -> None:
+    """Removes what exports left in the temporary directory whose process was killed: it is a
+    customer's data in the clear."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with suppress(OSError):
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and found.st_mtime < time.time() - _ABANDONED_AFTER:
+                shutil.rmtree(folder)
 
 
 def _refused(

@@ -92,8 +92,9 @@ def drop_soon(schema: str) -> bool:
     return False
 
 
-def drop_leftovers() -> int:
-    """Schemas that belong to nobody because a process was killed before or after the switch."""
+def drop_leftovers(*, of: UUID | None = None) -> int:
+    """Schemas that belong to nobody because a process was killed before or after the switch: all of
+    them, or those that were made for one organisation."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nspname, right(obj_description(oid, 'pg_namespace'), 36) FROM pg_namespace"
@@ -103,6 +104,8 @@ def drop_leftovers() -> int:
         found: list[tuple[str, str]] = cursor.fetchall()
     dropped = 0
     for name, organisation in found:
+        if of is not None and UUID(organisation) != of:
+            continue
         try:
             with alone(UUID(organisation)):
                 owned = Organisation.objects.filter(schema_name=name).exists()

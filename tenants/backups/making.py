@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actors import Actor
-from tenants import faults, metrics
+from tenants import faults, metrics, states
 from tenants.backups import archive, contents, keeping
 from tenants.models import Backup, BackupKind, BackupState, Organisation, State
 from tenants.schemas import schema_exists
@@ -76,10 +76,12 @@ def back_up(
         raise BackupFailed("not_written", f"The backup could not be written: {error}") from error
     faults.point("backup_written")
     with transaction.atomic():
-        backup.state, backup.finished_at = BackupState.DONE, timezone.now()
-        backup.bytes, backup.sha256 = written.bytes, written.sha256
-        backup.save()
-        if kind != BackupKind.DAILY:
+        buried = states.locked(organisation).state == State.DELETED
+        if buried:  # meanwhile: its receipt says what copies there are, and this is none of them
+            Backup.objects.filter(pk=backup.pk).delete()
+        else:
+            _done(backup, written)
+        if kind != BackupKind.DAILY and not buried:
             trail.record(
                 action="org_backed_up",
                 actor=actor,
@@ -94,8 +96,20 @@ def back_up(
                     "kept_until": backup.expires_at.isoformat(timespec="seconds"),
                 },
             )
-        transaction.on_commit(lambda: metrics.backed_up(True))
+    if buried:
+        path_of(backup).unlink(missing_ok=True)
+        raise BackupFailed("nothing_to_keep", "The organisation was deleted meanwhile.")
+    transaction.on_commit(lambda: metrics.backed_up(True))
     return backup
+
+
+def _done(backup: Backup, written: archive.Writer) -> None:
+    """`expires_at` is left as it is in the database: a deletion may have brought it forward."""
+    backup.state, backup.finished_at = BackupState.DONE, timezone.now()
+    backup.bytes, backup.sha256 = written.bytes, written.sha256
+    fields = ["state", "finished_at", "bytes", "sha256", "rows", "manifest"]
+    backup.save(update_fields=fields)
+    backup.refresh_from_db(fields=["expires_at"])
 
 
 def path_of(backup: Backup) -> Path:

@@ -12,7 +12,7 @@ import structlog
 from procrastinate.contrib.django import app
 
 from audit.actors import Actor
-from tenants.backups import keeping, loading, making
+from tenants.backups import export_views, keeping, loading, making
 from tenants.models import BackupKind
 
 log = structlog.get_logger(__name__)
@@ -47,5 +47,6 @@ def back_up_due(timestamp: int) -> None:
 def expire_backups(timestamp: int) -> None:
     """Every hour: removes what is out of date, and what killed processes left behind."""
     gone, left, schemas = keeping.expire(), keeping.tidy(), loading.drop_leftovers()
+    export_views.forget_abandoned()
     if gone or left or schemas:
         log.info("backups removed", expired=gone, left_behind=left, schemas=schemas)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +88,20 @@ def test_one_without_data_leads_back(settings: Any) -> None:
     assert visitor.post(path(organisation), {"format": "json"}).status_code == 303
     settings.HOSTED_MODE = False
     assert visitor.get(path(organisation)).status_code == 404
+
+
+def test_what_a_killed_export_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    abandoned, at_work, other = (
+        tmp_path / name
+        for name in ("pulsecloud-export-old", "pulsecloud-export-new", "somebody-elses")
+    )
+    for folder in (abandoned, at_work, other):
+        folder.mkdir()
+        (folder / "data.json").write_text("{}")
+    for folder in (abandoned, other):
+        os.utime(folder, (0, 0))
+    export_views.forget_abandoned()
+    assert not abandoned.exists() and at_work.exists() and other.exists()

@@ -119,6 +119,39 @@ def test_a_canary_leaves_no_copy(django_capture_on_commit_callbacks: Any) -> Non
     assert residue.residue(canary.pk) == []
 
 
+def test_a_backup_that_a_deletion_overtakes_leaves_no_copy(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt counted the copies when the organisation was buried."""
+    canary = make_organisation(canary=True)
+    read_back = making._read_back
+
+    def slowly(backup: Backup) -> None:
+        read_back(backup)
+        lifecycle.purge(organisation=canary, actor=ACTOR)
+
+    monkeypatch.setattr(making, "_read_back", slowly)
+    with pytest.raises(making.BackupFailed, match="deleted meanwhile"):
+        back_up(canary)
+    assert not Backup.objects.filter(organisation=canary).exists()
+    folder = directory / str(canary.pk)
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_a_date_that_a_deletion_brought_forward_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation = make_organisation()
+    read_back = making._read_back
+
+    def slowly(backup: Backup) -> None:
+        read_back(backup)
+        keeping.expire_after_deletion(organisation)
+
+    monkeypatch.setattr(making, "_read_back", slowly)
+    backup = back_up(organisation)
+    assert backup.expires_at - NOW() < timedelta(days=7.1)
+    assert backup.expires_at == Backup.objects.get(pk=backup.pk).expires_at
+
+
 def test_who_is_due() -> None:
     never, fresh, old = make_organisation(), make_organisation(), make_organisation()
     shut, canary = make_organisation(State.SUSPENDED), make_organisation(canary=True)

@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from rbac.models import Role
-from tenants import schemas, versions
+from tenants import lifecycle, schemas, versions
 from tenants.backups import keeping, loading, restoring
 from tenants.models import Backup, BackupState, Organisation, State
 from tenants.schemas import in_schema
@@ -77,6 +77,16 @@ def test_killed_before_the_switch_everything_is_as_it_was(live_db: None) -> None
     assert loading.drop_leftovers() >= 1
     assert not schemas.schema_exists(left) and schemas.schema_exists(schema)
     put_back(organisation, backup)  # and nothing is in its way
+
+
+def test_what_a_killed_restore_left_goes_with_the_organisation(live_db: None) -> None:
+    organisation = filled(canary=True)
+    backup = back_up(organisation)
+    killed_at("restore_built", lambda: put_back(organisation, backup))
+    (left,) = schemas_marked(organisation)
+    lifecycle.purge(organisation=organisation, actor=ACTOR)
+    assert not schemas.schema_exists(left)
+    assert not schemas.schema_exists(organisation.schema_name)
 
 
 @pytest.mark.covers("F64")

@@ -1,8 +1,8 @@
 """What one organisation at its limit costs another: the p95 of the quiet one's requests.
 
-Quiet and noisy rounds in turn on one running product with its own limits. The noisy organisation
-has used its limit up and goes on asking at about twice the pace that it may, so that every second
-request or more is refused; the quiet one asks at a person's pace. The number is the quiet p95 under
+Quiet and noisy rounds in turn on one running product with its own limits. Before each noisy round
+the noisy organisation uses its limit up, and then goes on asking at about twice the pace that it
+may, so that every second request is refused; the quiet one asks at a person's pace. The number is the quiet p95 under
 noise over that in silence, the median of the rounds. With `--flood` the noise has no pace at all:
 it asks as fast as it gets answers, which takes whatever the cores have, and has no target.
 
@@ -42,11 +42,11 @@ def measure(*, rounds: int, seconds: float, flood: bool) -> dict[str, Any]:
     noise, calm = noisy.by_token(PATH), quiet.by_token(PATH)
     address: tuple[str, int] = settings.WEB_ADDR
     gets.run(address, calm, seconds=1)
-    used_up = gets.run(address, noise, seconds=60, connections=8, until_status=429)
     ratios, silent, noised, heard = [], [], [], gets.Measured()
     pace = 0.0 if flood else NOISY_PAUSE
     for _ in range(rounds):
         before = gets.run(address, calm, seconds=seconds, connections=QUIET, pause=PAUSE)
+        gets.run(address, noise, seconds=60, connections=8, until_status=429)
         made: list[gets.Measured] = []
         thread = threading.Thread(
             target=lambda made=made: made.append(
@@ -70,7 +70,6 @@ def measure(*, rounds: int, seconds: float, flood: bool) -> dict[str, Any]:
         "noisy_p95_ms": round(statistics.median(noised), 1),
         "refused": heard.statuses[429],
         "let_through": heard.statuses[200],
-        "until_the_limit": sum(used_up.statuses.values()),
     }
 
 

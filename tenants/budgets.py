@@ -141,6 +141,16 @@ def look(scope: str, subject: str, *, limit: int, seconds: int | None = None) ->
     return Verdict(room > 0, limit, room, max(1, math.ceil(float(left))))
 
 
+def pause(seconds: float = WINDOW) -> float:
+    """Seconds for which who was refused is refused from memory.
+
+    In so much of the window a thousandth of the limit runs out of it. Longer ones would let an
+    organisation at its limit in by bursts, which cost its neighbours more than the same requests
+    one after the other.
+    """
+    return max(0.05, seconds / 1000)
+
+
 def forget_organisation(organisation_id: UUID) -> None:
     """Drops what is counted of an organisation; its id is never used again."""
     subject = str(organisation_id)
@@ -189,8 +199,7 @@ def _lease(counter: _Counter, key: str, seconds: int) -> None:
             break
         wanted = max(1, min(room, wanted // 2))
         counter.batch = 1
-    # At this pace the last window's requests run out of the sliding one.
-    counter.closed_until = min(counter.ends, asked + max(0.05, seconds / 100))
+    counter.closed_until = min(counter.ends, asked + pause(seconds))
     counter.room = 0
 
 

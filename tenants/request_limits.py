@@ -7,6 +7,7 @@ the door's check, behind membership, so that what an outsider sees tells nothing
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ class _Refusal:
     headers: dict[str, str]
 
 
+DELAY = 0.25  # seconds
+_late = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
 MOST = 10_000  # of them in memory
 _refusals: dict[bytes, _Refusal] = {}
 
@@ -55,13 +59,14 @@ def still_refused(knock: Knock) -> None:
     credentials and on this host, is told the same without a look at the database.
 
     A flood must not cost others much. Credentials that ended meanwhile get 429 instead of 401 for
-    a hundredth of the window; who has none is never remembered.
+    the third of a second; who has none is never remembered.
     """
     who = _credentials(knock.request)
     refusal = _refusals.get(who) if who else None
     if refusal is None or time.monotonic() >= refusal.until:
         return
     metrics.rate_limited(refusal.limit)
+    _let_wait()
     knock.headers |= refusal.headers
     raise Refused(429, refusal.code, refusal.message)
 
@@ -106,9 +111,22 @@ def _refuse(knock: Knock, verdict: budgets.Verdict, limit: str, code: str, messa
     if who := _credentials(knock.request):
         if len(_refusals) >= MOST:
             _refusals.clear()
-        until = time.monotonic() + budgets.WINDOW / 100
+        until = time.monotonic() + DELAY + budgets.pause()
         _refusals[who] = _Refusal(until, limit, code, message, dict(knock.headers))
+    _let_wait()
     raise Refused(429, code, message)
+
+
+def _let_wait() -> None:
+    """A refusal takes its time, so that programs which ask again at once ask less often: what they
+    cost their neighbours is the number of their requests, not what these are answered. At most a
+    quarter of a process's threads waits so; the others are refused at once.
+    """
+    if _late.acquire(blocking=False):
+        try:
+            time.sleep(DELAY)
+        finally:
+            _late.release()
 
 
 def _credentials(request: HttpRequest) -> bytes:
@@ -143,6 +161,7 @@ class AddressLimitMiddleware:
                 return unavailable()
             if refused is not None:
                 metrics.rate_limited(budgets.ADDRESS)
+                _let_wait()
                 return _too_many(refused)
         return self.get_response(request)
 

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tenants import request_limits
 from tests import databases
 from tests.factories import make_organisation, make_token
 from tests.product import free_port
@@ -105,3 +108,42 @@ def test_processes_share_the_budget_of_an_organisation(live_db: None, database_n
         assert answers[429] >= LIMIT and answers[200] <= 2 * LIMIT
         sent = {"Host": other.instance_host, "X-API-Token": theirs}
         assert ask(origin, [sent], "/api/organisation") == {200: 1}
+
+
+def test_refusals_take_their_time_and_never_all_threads(live_db: None, database_name: str) -> None:
+    """A program that asks again at once asks less often; its neighbours find a thread all the same."""
+    organisation, other = make_organisation(), make_organisation()
+    noisy = {"Host": organisation.instance_host, "X-API-Token": make_token(organisation)}
+    quiet = {"Host": other.instance_host, "X-API-Token": make_token(other)}
+    crowd, over = 24, threading.Event()
+    with web(
+        database_name,
+        PULSECLOUD_REQUESTS_PER_ORGANISATION=str(LIMIT),
+        PULSECLOUD_WEB_WORKERS="1",
+        PULSECLOUD_WEB_THREADS="4",
+    ) as origin:
+        while ask(origin, [noisy], "/api/organisation") == {200: 1}:
+            pass
+
+        def refused() -> float:
+            """Seconds that a refusal took; now and then there is a permit again."""
+            begun = time.monotonic()
+            status = httpx.get(origin + "/api/organisation", headers=noisy).status_code
+            return time.monotonic() - begun if status == 429 else 0.0
+
+        late = until(refused)
+
+        def shout() -> None:
+            with httpx.Client(timeout=60) as client:
+                while not over.is_set():
+                    client.get(origin + "/api/organisation", headers=noisy)
+
+        with ThreadPoolExecutor(crowd) as pool:
+            for _ in range(crowd):
+                pool.submit(shout)
+            try:
+                answers = ask(origin, [quiet] * LIMIT, "/api/organisation")
+            finally:
+                over.set()
+    assert late >= request_limits.DELAY
+    assert answers == {200: LIMIT}

@@ -170,7 +170,7 @@ def installation() -> Iterator[Installation]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.mark.timeout(900)  # four starts, a proof, drills and forty commands, each a process
+@pytest.mark.timeout(1500)  # four starts, a proof, drills and forty commands, each a process
 def test_every_command_does_what_the_page_says(installation: Installation) -> None:
     for sections in JOURNEY:
         if sections == ("Restore",):

@@ -18,7 +18,7 @@ from rbac import cache, mobile, scopes
 from rbac.models import Assignment, Permission, Role
 from tenants import advice
 from tenants.door import Knock, Refused
-from tenants.models import Organisation
+from tenants.models import MemberRole, Membership, Organisation
 from tenants.schemas import in_schema
 
 ACTIONS = ("read", "write", "delete", "admin", "plan", "approve", "execute")
@@ -105,8 +105,22 @@ def rights_of(organisation: Organisation, user_id: UUID) -> Rights:
 
 
 def _lift(asked: advice.Asked, code: str) -> advice.Advice:
+    because = f"No role of {asked.person} in it allows this, or one of them denies it."
+    label = asked.organisation.label
+    owners = Membership.objects.filter(
+        organisation=asked.organisation, user=asked.person, role=MemberRole.OWNER
+    )
+    if asked.person is not None and owners.exists():
+        # Perhaps nobody in it is left who could give the owner a role.
+        return advice.Advice(
+            because,
+            "The command gives its owner `admin` back and changes nobody else's roles. If more "
+            f"was lost, look first at `manage.py org_restore {label} --dry-run`: it shows what "
+            "the last backup would bring back.",
+            f"manage.py restore_admin --organisation {label} --reason …",
+        )
     return advice.Advice(
-        f"No role of {asked.person} in it allows this, or one of them denies it.",
+        because,
         "Somebody who may manage its people gives them a role, on its Roles page. Staff have no "
         "say inside; the change log under Audit shows what was taken away.",
     )

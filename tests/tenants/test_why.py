@@ -66,7 +66,7 @@ TROUBLES = {
         use_up, 429, "tenant_rate_limit_exceeded", "ends by itself"),
     "tenants.door.organisation_state": (suspend, 403, "org_suspended", "Only staff can lift it"),
     "billing.entitlement.entitled": (end_trial, 402, "subscription_required", "subscription"),
-    "rbac.authorizer.permitted": (take_roles, 403, "forbidden", "gives them a role"),
+    "rbac.authorizer.permitted": (take_roles, 403, "forbidden", "`admin` back"),
 }  # fmt: skip
 
 
@@ -200,6 +200,21 @@ def test_for_somebody_else_than_the_owner() -> None:
     member = why.diagnose(organisation, person=add_member(organisation)).first
     assert member is not None and member.code == "sso_required"
     assert not why.diagnose(organisation).blocked
+
+
+def test_lost_roles_are_given_back_to_an_owner_by_command_and_to_others_by_their_own() -> None:
+    organisation = make_organisation()
+    member = add_member(organisation)
+    take_roles(organisation)
+    first = why.diagnose(organisation).first
+    assert first is not None and first.advice is not None
+    assert first.advice.command.startswith(
+        f"manage.py restore_admin --organisation {organisation.label} --reason"
+    )
+    assert f"manage.py org_restore {organisation.label} --dry-run" in first.advice.lift
+    others = why.diagnose(organisation, person=member).first
+    assert others is not None and others.advice is not None
+    assert "gives them a role" in others.advice.lift and not others.advice.command
 
 
 def test_without_an_owner_it_says_so() -> None:

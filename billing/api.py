@@ -19,7 +19,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
 from billing import refresh
 from billing.serializers import LeaseSerializer, RefreshSerializer
-from tenants import limits
+from tenants import limits, metrics
 from tenants.http.openapi import documented
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def refresh_entitlement(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _text(405, "Only POST.", Allow="POST")
     if not settings.HOSTED_MODE:
-        return _text(503, "Hosted mode is off.", retry=OFF_RETRY)
+        return metrics.decided(_text(503, "Hosted mode is off.", retry=OFF_RETRY))
     if not limits.allow(
         "refresh-address", limits.address_of(request), limit=PER_HOUR, seconds=HOUR
     ):
@@ -101,7 +101,7 @@ def refresh_entitlement(request: HttpRequest) -> HttpResponse:
     except refresh.Gone:
         return _text(410, "This token gives no lease any more.")
     except refresh.Later:
-        return _text(503, "The organisation is suspended.", retry=SUSPENDED_RETRY)
+        return metrics.decided(_text(503, "The organisation is suspended.", retry=SUSPENDED_RETRY))
     return JsonResponse({"entitlement_jwt": lease.token}, headers={"Cache-Control": "no-store"})
 
 

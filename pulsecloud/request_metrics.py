@@ -6,7 +6,8 @@
     pages    what is left: sign-up, accounts, organisation pages
 
 Health, metrics and static files are not counted: they are asked for without end, and would drown
-the rest. A stream counts until its headers went out, as it stays open on purpose.
+the rest. A stream counts until its headers went out, as it stays open on purpose. A refusal that is
+503 by contract and no failure of ours (`tenants.metrics.decided`) counts as 4xx.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class RequestMetricsMiddleware:
             return self.get_response(request)
         begun = time.monotonic()
         response = self.get_response(request)
-        metrics.answered(area(request.path_info), response.status_code, time.monotonic() - begun)
+        status = 403 if getattr(response, "decided", False) else response.status_code
+        metrics.answered(area(request.path_info), status, time.monotonic() - begun)
         return response
 
 

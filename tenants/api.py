@@ -24,6 +24,7 @@ from tenants import (
     hosted_routes,
     lifecycle,
     limits,
+    metrics,
     signup,
     signup_rules,
 )
@@ -81,7 +82,7 @@ def signup_view(request: HttpRequest) -> HttpResponse:
     except signups.SignupsClosed as closed:
         answer = contract(503, closed.code, closed.message)
         answer["Retry-After"] = str(signups.RETRY_AFTER)
-        return answer
+        return metrics.decided(answer)
     except Exception:
         log.exception("sign-up failed")
         return contract(500, "create_failed", "The sign-up failed on our side.")

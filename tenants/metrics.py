@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from django.conf import settings
+from django.http.response import HttpResponseBase
 
 # prometheus_client opens its file in this directory as soon as a counter is made.
 Path(settings.METRICS_DIR).mkdir(parents=True, exist_ok=True)
@@ -30,6 +31,8 @@ AREAS: Final = ("hosted", "api", "pages", "admin")
 CODES: Final = ("2xx", "3xx", "4xx", "5xx")
 REAPED: Final = ("deleted", "failed", "dry_run")
 VERBS: Final = ("suspend", "unsuspend", "soft_delete", "restore")
+
+Answer = TypeVar("Answer", bound=HttpResponseBase)
 
 # A registry of its own: library defaults (process_*, python_info) are wrong across processes.
 registry = CollectorRegistry()
@@ -152,6 +155,13 @@ def answered(area: str, status: int, seconds: float) -> None:
     """`web` answered a request; `area` is one of AREAS, `status` the HTTP code."""
     code = f"{status // 100}xx"
     _http_request_seconds.labels(area=area, code=code if code in CODES else "5xx").observe(seconds)
+
+
+def decided(response: Answer) -> Answer:
+    """Marks a 503 that somebody decided: sign-ups are stopped, the organisation is suspended. It
+    must not use up the budget of what fails, least of all in the night in which it is needed."""
+    response.decided = True  # type: ignore[attr-defined]
+    return response
 
 
 def reaped(result: str) -> None:

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tenants import addresses, invitations, limits, links, provisioning, signup
+from tenants import addresses, invitations, limits, links, metrics, provisioning, signup
 from tenants.accounts import entry
 from tenants.forms import SignupForm
 from tenants.http import problems
@@ -72,7 +72,7 @@ def _signup_page(request: HttpRequest) -> HttpResponse:
         form.add_error(None, "This server has no public address yet, so nobody can sign up.")
         return _form(request, form, 503)
     except signups.SignupsClosed:
-        return _form(request, form, 503)  # the page says why, filled in as it was
+        return metrics.decided(_form(request, form, 503))  # it says why, filled in as it was
     if outcome.effect is signup.Effect.PROVED and outcome.user is not None:
         return _enter(request, outcome.user)
     settle(begun)
@@ -88,7 +88,9 @@ def verify(request: HttpRequest, token: str) -> HttpResponse:
         except links.LinkRefused:
             return _link_refused(request)
         except signups.SignupsClosed as closed:
-            return render(request, "tenants/signups_closed.html", {"closed": closed}, status=503)
+            return metrics.decided(
+                render(request, "tenants/signups_closed.html", {"closed": closed}, status=503)
+            )
     link = links.peek(token, LinkPurpose.VERIFY_MAILBOX)
     if link is None or link.organisation is None or link.organisation.state != State.REQUESTED:
         return _link_refused(request)

@@ -88,7 +88,7 @@ SUSPEND = Verb(
     permission="tenants.change_organisation",
     consequences=(
         "Its pages and its API answer 403 at once; its people can still sign in on the base "
-        "domain, and see that it is suspended and why.",
+        "domain, and see that it is suspended, and by whom.",
         "Phones are disconnected within seconds and cannot connect. They stay paired: lifting "
         "the suspension is enough to bring them back.",
         "An external runtime keeps its credentials and gets no new lease.",

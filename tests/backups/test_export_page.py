@@ -32,6 +32,7 @@ def body(answer: Any) -> bytes:
 def test_works(state: str) -> None:
     organisation = make_organisation(state)
     visitor = Visitor().sign_in(owner_of(organisation))
+    assert f'href="{path(organisation)}"' in visitor.get("/").content.decode()
     page = visitor.get(path(organisation))
     assert page.status_code == 200 and "What is in it" in page.content.decode()
     answer = visitor.post(path(organisation), {"format": "json"})

@@ -15,10 +15,12 @@ from pulsecloud import metric_files, metrics, request_metrics
 from tenants import lifecycle
 from tenants import metrics as counted
 from tenants.models import SuspendedBy
+from tenants.rollout import signups
 from tenants.states import TransitionRefused
 from tests.factories import make_organisation
 from tests.metrics.conftest import Counting
 from tests.metrics.scrape import Key, parsed, value
+from tests.rollout import standing
 
 HTTP = "pulse_hosted_http_request_seconds"
 
@@ -114,6 +116,24 @@ def test_requests_are_counted_health_and_static_files_are_not() -> None:
     for path in ("/livez", "/readyz", "/metrics", "/static/missing.css"):
         browser.get(path, headers={"host": "localhost"})
     assert count() == before + 1
+
+
+@pytest.mark.django_db
+def test_a_refusal_that_somebody_decided_is_no_failure_of_ours() -> None:
+    """The stop button is pressed in a bad night: it must not use up the budget of that very night."""
+    standing.stage()
+    signups.stop(actor=Actor.system("test"), reason="the relay burns")
+    failures = [own(f"{HTTP}_count", area=area, code="5xx") for area in counted.AREAS]
+    refused = own(f"{HTTP}_count", area="hosted", code="4xx")
+    answer = Client().post(
+        "/api/public/signup",
+        {"email": "anna@example.test", "org_name": "Anna"},
+        content_type="application/json",
+        headers={"host": "localhost"},
+    )
+    assert answer.status_code == 503
+    assert own(f"{HTTP}_count", area="hosted", code="4xx") == refused + 1
+    assert failures == [own(f"{HTTP}_count", area=area, code="5xx") for area in counted.AREAS]
 
 
 @pytest.mark.django_db

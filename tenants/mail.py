@@ -10,6 +10,7 @@ from __future__ import annotations
 import smtplib
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -57,7 +58,11 @@ def post(*, to: str, subject: str, body: str) -> OutboxMail:
     )
     if smtp:
         jobs.defer("tenants.tasks.deliver", queueing_lock=f"mail:{mail.pk}", mail=mail.pk)
-    log.info("mail written", recipient=mail.recipient, subject=mail.subject, smtp=smtp)
+    # Only what is kept was written: a dry run rolls it back.
+    written = partial(
+        log.info, "mail written", recipient=mail.recipient, subject=mail.subject, smtp=smtp
+    )
+    transaction.on_commit(written)
     return mail
 
 

@@ -168,6 +168,20 @@ class TestCommand:
         call_command("invite", *arguments, stdout=out)
         return out.getvalue()
 
+    def test_a_dry_run_logs_no_mail(
+        self,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        arguments = ["--csv", self.file(tmp_path, f"email\n{mailbox()}\n{mailbox()}\n"), "--mail"]
+        caplog.set_level("INFO")
+        for options, written in ((["--dry-run"], 0), ([], 2)):
+            caplog.clear()
+            with django_capture_on_commit_callbacks(execute=True):
+                self.run(*arguments, *options)
+            assert caplog.text.count("mail written") == written
+
     def file(self, folder: Path, text: str) -> str:
         path = folder / "people.csv"
         path.write_text(text)

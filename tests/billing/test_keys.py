@@ -234,7 +234,8 @@ class TestCommand:
     ) -> None:
         key = keys.ensure()
         assert self.run(capsys, "export").split() == [key.public_key]
-        self.run(capsys, "export", "--to", str(tmp_path / "pub"))
+        said = self.run(capsys, "export", "--to", str(tmp_path / "pub"))
+        assert said == f"1 public key written to {tmp_path / 'pub'}.\n"
         assert (tmp_path / "pub").read_text() == f"{key.public_key}\n"
 
     def test_refuses_in_a_sentence(self, production: Any) -> None:

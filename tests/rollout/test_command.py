@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.models import Event
-from tenants.models import Stage
+from tenants.models import Rollout, Stage
 from tenants.rollout import conditions, stages
 from tests.rollout import standing
 
@@ -74,6 +74,13 @@ def test_a_dry_run_looks_only() -> None:
     before = Event.objects.count()
     assert "9 conditions are missing." in run("raise", "public_beta", "--reason", "x", "--dry-run")
     assert Event.objects.count() == before
+
+
+def test_a_dry_run_counts_one_in_the_singular() -> None:
+    standing.public_beta_open()
+    Rollout.objects.filter(pk=1).update(hosted_since=None)
+    said = run("raise", "public_beta", "--reason", "x", "--dry-run")
+    assert said.startswith("1 condition is missing.\n")
 
 
 def test_raise_and_lower() -> None:

@@ -63,7 +63,8 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(keys.public_keys()))
             return
         lines = keys.export(path)
-        self.stdout.write(f"{len(lines)} public keys written to {path}.")
+        many = "1 public key" if len(lines) == 1 else f"{len(lines)} public keys"
+        self.stdout.write(f"{many} written to {path}.")
 
     def _list(self, *, as_json: bool) -> None:
         listed = keys.listed()

@@ -116,7 +116,9 @@ class Command(BaseCommand):
         to = stages.named(stage)
         if dry_run:
             missing = stages.missing(to)
-            said = [f"{len(missing)} conditions are missing.", *map(_words, missing)]
+            count = len(missing)
+            many = "1 condition is" if count == 1 else f"{count} conditions are"
+            said = [f"{many} missing.", *map(_words, missing)]
             return "\n".join(said), {"dry_run": True, "missing": _json(missing)}
         change = stages.raise_stage(to=to, actor=ACTOR, reason=reason)
         return f"Raised from {stages.words(change.from_stage)} to {stages.words(to)}.", _stage(to)

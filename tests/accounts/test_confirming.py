@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.core.management import call_command
 
 from tenants import door
 from tenants.accounts import hand_off, recent
@@ -76,6 +78,30 @@ def test_by_password() -> None:
     answer = visitor.post(where, {"password": GOOD})
     assert answer.headers["Location"] == "/accounts/2fa/totp/activate/"
     assert visitor.get("/accounts/2fa/totp/activate/").status_code == 200
+
+
+@pytest.mark.parametrize("password", [GOOD, None])
+def test_development_names_the_command_that_helps_staff(password: str | None) -> None:
+    """The account that `make run` makes for staff has no password that anybody knows."""
+    user = make_user(password=password, is_staff=True)
+    visitor = signed_in(user, seconds_ago=3600)
+    where = f"{ASK}?next=/accounts/2fa/totp/activate/"
+    assert f"manage.py sign_in_link {user.email}<" in visitor.get(where).content.decode()
+    out = StringIO()
+    call_command("sign_in_link", str(user.email), stdout=out)
+    visitor.post(urlsplit(out.getvalue().strip()).path)
+    assert visitor.get(where).headers["Location"] == "/accounts/2fa/totp/activate/"
+    assert visitor.get("/accounts/2fa/totp/activate/").status_code == 200
+
+
+@pytest.mark.parametrize("password", [GOOD, None])
+def test_production_names_no_such_command(settings: Any, password: str | None) -> None:
+    user = make_user(password=password, is_staff=True)
+    visitor = signed_in(user, seconds_ago=3600)
+    settings.PRODUCTION = True
+    page = visitor.get(f"{ASK}?next=/accounts/2fa/totp/activate/")
+    assert page.status_code == 200
+    assert "sign_in_link" not in page.content.decode()
 
 
 def test_by_code() -> None:

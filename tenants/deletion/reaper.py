@@ -73,7 +73,7 @@ class _Superseded(Exception):
 @dataclass(frozen=True)
 class Reaped:
     """What became of one organisation (hosted-contract section 6): `action` is deleted, dry_run or
-    failed; `blast` is what went, or would go."""
+    failed; `blast` is what went, or would go; `waits` is why a dry run's would be left alone now."""
 
     organisation: str
     label: str
@@ -84,6 +84,7 @@ class Reaped:
     error: str = ""
     blast: dict[str, Any] = field(default_factory=dict)
     receipt: str = ""
+    waits: str = ""
 
     def as_json(self) -> dict[str, Any]:
         found = asdict(self)
@@ -234,7 +235,13 @@ def put_off(
 def dry_run(removal: Removal) -> Reaped:
     """What deleting it would take; changes nothing but a counter."""
     metrics.reaped(DRY_RUN)
-    return _reaped(removal, DRY_RUN, blast=blast_radius(removal.organisation).as_json())
+    organisation, waits = removal.organisation, ""
+    try:
+        _require_told(organisation, removal)
+    except TransitionRefused as refused:
+        waits = str(refused)
+    counts = blast_radius(organisation).as_json()
+    return _reaped(removal, DRY_RUN, blast=counts, waits=waits)
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -527,6 +534,7 @@ def _reaped(
     error: str = "",
     blast: dict[str, Any] | None = None,
     receipt: DeletionReceipt | None = None,
+    waits: str = "",
 ) -> Reaped:
     organisation = removal.organisation
     return Reaped(
@@ -539,4 +547,5 @@ def _reaped(
         error=error,
         blast=blast or {},
         receipt=str(receipt.pk) if receipt else "",
+        waits=waits,
     )

@@ -19,7 +19,7 @@ from audit import keys, sealing
 from audit.actors import Actor
 from audit.models import Event
 from tenants.deletion import receipts
-from tenants.models import DeletionReceipt, OutboxMail, State
+from tenants.models import DeletionReceipt, OutboxMail, Removal, State
 from tests.admin.staff import HOSTILE
 from tests.deletion.aging import asked, overdue, reap
 from tests.factories import add_member, make_organisation, make_token, owner_of
@@ -281,6 +281,21 @@ class TestReaperCommand:
         for each in (organisation, active):
             each.refresh_from_db()
         assert (organisation.state, active.state) == (State.PENDING_DELETION, State.ACTIVE)
+
+    def test_dry_run_says_what_is_not_due_and_why(self, capsys: Any) -> None:
+        active, kept, untold = make_organisation(), asked(days=3), overdue(days=3)
+        Removal.objects.filter(organisation=untold).update(notices=[])
+        for organisation, why in (
+            (active, "Nobody asked for its deletion: it is active."),
+            (kept, "It is kept until "),
+            (untold, "Its owner was not told in time: not before "),
+        ):
+            code, text = run("reaper", "--dry-run", organisation.label, capsys=capsys)
+            assert code == 0 and "would be deleted" not in text
+            assert f"{organisation.label}: is not deleted now. {why}" in text
+            assert "If it were due, this would go:" in text
+        code, text = run("reaper", "--dry-run", "--json", kept.label, capsys=capsys)
+        assert json.loads(text)[0]["waits"].startswith("It is kept until ")
 
     def test_refuses_what_is_not_due(self, capsys: Any, settings: Any) -> None:
         organisation = make_organisation()

@@ -35,7 +35,7 @@ class Command(BaseCommand):
             "--dry-run",
             action="store_true",
             help="change nothing: show what would go (rows, bytes, sockets, tokens, people); with a "
-            "label also of one whose retention is not over",
+            "label also of one that is not due, and why it is not",
         )
         parser.add_argument(
             "--put-off",
@@ -105,12 +105,13 @@ class Command(BaseCommand):
         if organisation.state in (State.PURGING, State.DELETED):
             raise CommandError(f"{label} is {organisation.state}: too late to look.", returncode=2)
         # Nobody has asked for its deletion; what it would take can be known all the same.
-        now = timezone.now()
+        now, state = timezone.now(), str(organisation.get_state_display()).lower()
         return [
             reaper.Reaped(
                 organisation=str(organisation.pk), label=label, requested_at=now,
                 retention_days=None, due_at=now, action=reaper.DRY_RUN,
                 blast=blast.blast_radius(organisation).as_json(),
+                waits=f"Nobody asked for its deletion: it is {state}.",
             )
         ]  # fmt: skip
 
@@ -141,7 +142,10 @@ class Command(BaseCommand):
             reaper.DRY_RUN: "would be deleted",
             reaper.FAILED: "FAILED",
         }
-        self.stdout.write(f"{each.label}: {words[each.action]}")
+        if each.waits:
+            self.stdout.write(f"{each.label}: is not deleted now. {each.waits}")
+        else:
+            self.stdout.write(f"{each.label}: {words[each.action]}")
         if each.error:
             self.stdout.write(f"  {each.error}")
         if each.retention_days is not None:
@@ -149,6 +153,8 @@ class Command(BaseCommand):
                 f"  asked for {each.requested_at:%Y-%m-%d %H:%M}, kept {each.retention_days} days, "
                 f"due {each.due_at:%Y-%m-%d %H:%M} UTC"
             )
+        if each.waits:
+            self.stdout.write("  If it were due, this would go:")
         for line in blast.in_words(each.blast):
             self.stdout.write(f"  {line}")
         if each.receipt:

@@ -93,7 +93,8 @@ BACK_UP = Verb(
     permission="tenants.change_organisation",
     consequences=(
         "Its data is copied as it is at one moment, encrypted, and read back before it counts.",
-        "Nobody is kept out meanwhile. The copy goes when its time is over, and with the organisation.",
+        "Nobody is kept out meanwhile. The copy goes when its time is over. When the organisation is "
+        "deleted it stays until the date in the deletion's receipt at most.",
     ),
     unfit=_nothing_to_keep,
     run=_back_up,
@@ -111,6 +112,7 @@ PUT_BACK = Verb(
         "Everybody is signed out of it. Its state, billing and relay identity stay as they are.",
     ),
     unfit=_no_good,
+    names=lambda backup: f"{backup.organisation}, {str(backup)[:1].lower()}{str(backup)[1:]}",
     run=_put_back,
     icon="settings_backup_restore",
     reason_needed=True,

@@ -42,7 +42,8 @@ class Verb:
     `seen(subject)` is what the decision is about: the page carries it, and a subject for which it
     is something else by the time of the decision is left alone. `fields()` are asked for beside the
     reason and given to `run` by name. A dangerous verb asks for a recent sign-in first.
-    `tells(subject)` are consequences that only a look at the subject shows.
+    `tells(subject)` are consequences that only a look at the subject shows; `names(subject)` is
+    how the page that asks calls it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Verb:
     seen: Callable[[Any], str] | None = None
     fields: Callable[[], dict[str, forms.Field]] | None = None
     tells: Callable[[Any], Sequence[str]] | None = None
+    names: Callable[[Any], str] = str
 
 
 class ReasonForm(forms.Form):
@@ -188,7 +190,7 @@ class VerbAdmin(StaffAdmin):
             "verb": verb,
             "subjects": subjects,
             "shown": [(subject, verb.seen(subject) if verb.seen else "") for subject in subjects],
-            "fit": fit,
+            "fit": [verb.names(subject) for subject in fit],
             "told": [
                 text for subject in fit for text in (verb.tells(subject) if verb.tells else ())
             ],
@@ -220,6 +222,6 @@ def _do(
         except VerbRefused as refused:
             messages.error(request, f"{subject}: {refused}")
         else:
-            done.append(str(subject))
+            done.append(verb.names(subject))
     if done:
         messages.success(request, f"{verb.done}: {', '.join(done)}.")

@@ -74,7 +74,7 @@ def test_suspending_from_the_list(client: Client, organisation: Organisation, ad
         page.locator("input.action-select").first.check()
         page.locator("select[name=action]").select_option("suspend_chosen")
         page.get_by_role("button", name="Run").click()
-        page.wait_for_selector("text=Suspend 1 organisation?")
+        page.wait_for_selector(f"text=Suspend: {organisation}?")
         page.get_by_label("Reason").fill("unpaid")
         page.get_by_role("button", name="Suspend", exact=True).click()
         page.wait_for_selector("text=Suspended:")

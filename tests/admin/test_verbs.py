@@ -104,12 +104,19 @@ class TestSuspend:
         with pytest.raises(VerbRefused, match="suspended already"):
             organisation_verbs.SUSPEND.run(stale, ACTOR, "unpaid")
 
+    def test_the_page_that_asks_names_what_it_is_about(
+        self, client: Client, organisation: Organisation
+    ) -> None:
+        lifecycle.suspend(organisation=organisation, by=SuspendedBy.PLATFORM, actor=ACTOR)
+        page = text(client.get(verb(organisation, "lift")))
+        assert f"<h2>Lift suspension: {organisation}?</h2>" in page
+
     def test_chosen_rows_at_once(self, client: Client, organisation: Organisation) -> None:
         other, failed = make_organisation(), make_organisation("failed")
         chosen = [str(each.pk) for each in (organisation, other, failed)]
         data = {"action": "suspend_chosen", "_selected_action": chosen}
         page = text(client.post(changelist(ORGANISATIONS), data))
-        assert "Suspend 2 organisations?" in page
+        assert "Suspend: 2 organisations?" in page
         assert f"{failed} is failed" in page.replace("&#x27;", "'")
         answer = client.post(
             changelist(ORGANISATIONS), data | {"confirmed": "yes", "reason": "abuse"}, follow=True

@@ -44,7 +44,9 @@ def text_of(answer: Any) -> str:
 def test_backs_up(browser: Client) -> None:
     organisation = filled()
     path = reverse("admin:tenants_organisation_back_up", args=[organisation.pk])
-    assert "read back before it counts" in text_of(browser.get(path))
+    page = text_of(browser.get(path))
+    assert "read back before it counts" in page
+    assert "until the date in the deletion&#x27;s receipt" in page
     assert not organisation.backups.exists()
     browser.post(path, {"confirmed": "yes", "reason": "before we touch it"})
     assert organisation.backups.get().kind == BackupKind.MANUAL
@@ -58,7 +60,7 @@ def test_shows_what_would_change_and_then_puts_it_back(browser: Client) -> None:
     with in_schema(organisation):
         Role.objects.filter(pk="night-shift").delete()
     page = text_of(browser.get(ask(backup)))
-    assert organisation.label in page
+    assert f"Put back: {organisation}, manual of {backup.made_at:%Y-%m-%d}" in page
     assert "Rights: role night-shift: nothing → allow read nodes, deny admin *." in page
     assert "Rows of rbac_role: 4 now, 5 then." in page
     with in_schema(organisation):

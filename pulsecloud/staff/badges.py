@@ -47,6 +47,17 @@ def of_state(organisation: Organisation) -> str:
     return badge(organisation.get_state_display(), STATES[organisation.state], title)
 
 
+def since(organisation: Organisation) -> datetime:
+    """When its state began, where that is known; else when it was asked for."""
+    moments = {
+        State.SUSPENDED: organisation.suspended_at,
+        State.PENDING_DELETION: organisation.deletion_requested_at,
+        State.PURGING: organisation.deletion_requested_at,
+        State.DELETED: organisation.deleted_at,
+    }
+    return moments.get(State(organisation.state)) or organisation.created_at
+
+
 def of_relay(organisation: Organisation) -> str:
     """Whether a phone could reach it now; needs `registration` and `relay_status` selected."""
     word, tone, title = relay_words(organisation)

@@ -121,6 +121,7 @@ class WhichOnes(Question):
         return {
             "former": ("former and expired", Q(canary=False, state__in=ENDED)),
             "canaries": ("canaries, made by proofs", Q(canary=True)),
+            "customers": ("customers, former ones too", Q(canary=False)),
             "all": ("all", Q()),
         }
 

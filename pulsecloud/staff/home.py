@@ -158,7 +158,7 @@ def _notices(
                      _list(organisations, reachable="no"))  # fmt: skip
     if failed := now.organisations[State.FAILED]:
         yield Notice("bad", f"Provisioning failed for {_many(failed, 'organisation')}.",
-                     _list(organisations, stuck="failed", which="all"))  # fmt: skip
+                     _list(organisations, stuck="failed", which="customers"))  # fmt: skip
     if failed := now.jobs["failed"]:
         yield Notice("warn", f"{_many(failed, 'failed job')}.",
                      _list("procrastinate_procrastinatejob", wrong="failed"))  # fmt: skip
@@ -205,7 +205,7 @@ def _tiles(now: Figures, proof: ReadinessRecord | None) -> list[Tile]:
             "Sign-ups today",
             str(now.requested_today),
             f"{_many(now.provisioned_today, 'organisation')} provisioned, since midnight UTC",
-            _list("tenants_organisation", which="all"),
+            _list("tenants_organisation", which="customers"),
         ),
         Tile(
             "Jobs",
@@ -238,7 +238,7 @@ def _bars(now: Figures) -> list[Bar]:
             count,
             round(100 * count / most),
             badges.STATES[State(state)],
-            _list("tenants_organisation", state__exact=state, which="all"),
+            _list("tenants_organisation", state__exact=state, which="customers"),
         )
         for state, count in now.organisations.items()
         if count or state not in ENDED

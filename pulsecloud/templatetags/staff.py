@@ -41,6 +41,11 @@ def state_badge(organisation: Organisation) -> str:
     return badges.of_state(organisation)
 
 
+@register.filter
+def state_since(organisation: Organisation) -> datetime:
+    return badges.since(organisation)
+
+
 @register.simple_tag
 def relay_badge(organisation: Organisation) -> str:
     """Nothing at all for an organisation that is not meant to be reached."""

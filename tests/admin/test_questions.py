@@ -40,6 +40,7 @@ class TestOrganisations:
         assert shown(client, model) == {today.pk}
         assert shown(client, model, which="former") == {former.pk}
         assert shown(client, model, which="canaries") == {canary.pk}
+        assert shown(client, model, which="customers") == {today.pk, former.pk}
         assert shown(client, model, which="all") == {today.pk, former.pk, canary.pk}
         assert shown(client, model, state__exact="deleted") == {former.pk}
         assert shown(client, model, q=former.label) == {former.pk}
@@ -185,3 +186,30 @@ class TestHome:
         assert tiles["Connected to the relay"].value == "1 of 1"
         assert tiles["Sign-ups today"].value == "2"
         assert tiles["Last proof"].value == "never"
+
+    def test_its_links_lead_to_what_it_counted(self, client: Client) -> None:
+        """Canaries are not in the figures."""
+        make_organisation(canary=True, display_name="Yellow bird")
+        make_organisation(State.FAILED, canary=True, display_name="Yellow bird")
+        make_organisation(State.FAILED)
+        home = client.get("/admin/").context
+        links = [tile.address for tile in home["tiles"] if "organisation" in tile.address]
+        links += [bar.address for bar in home["bars"]]
+        links += [notice.address for notice in home["notices"] if "stuck" in notice.address]
+        assert len(links) > 3
+        for link in links:
+            assert "Yellow bird" not in client.get(link).content.decode(), link
+
+    def test_the_latest_say_since_when_they_are_what_they_are(self, client: Client) -> None:
+        organisation = make_organisation()
+        now = timezone.now()
+        Organisation.objects.filter(pk=organisation.pk).update(
+            created_at=now - timedelta(days=90),
+            state=State.SUSPENDED,
+            suspended_by="platform",
+            suspend_reason="unpaid",
+            suspended_at=now - timedelta(days=2),
+        )
+        page = client.get("/admin/").content.decode()
+        latest = page.split('id="latest"')[1].split("</section>")[0]
+        assert "2\xa0days ago" in latest and "months" not in latest

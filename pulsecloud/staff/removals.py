@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -18,11 +19,12 @@ from pulsecloud.staff import badges, filters
 from pulsecloud.staff.base import StaffAdmin
 from pulsecloud.staff.verbs import Verb, VerbAdmin, VerbRefused
 from pulsecloud.staff.words import DASH, ago, code, exactly, link, two_lines
-from tenants.deletion import blast, pages, reaper
+from tenants.deletion import blast, pages, reaper, receipts
 from tenants.effects import effects
 from tenants.models import DeletionReceipt, Removal, State
 from tenants.states import TransitionRefused
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _NOTICES: Final = {
     "requested": "when it was asked for",
     "week": "a week before",
@@ -171,6 +173,23 @@ class RemovalAdmin(VerbAdmin):
         removal = self.get_object(request, object_id)
         more = {} if removal is None else _shown(removal)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
+        """Whoever watched one is led on to what became of it."""
+        number = int(object_id) if _NUMBER.fullmatch(object_id) else None
+        receipt = None if number is None else receipts.of_removal(number)
+        if receipt is not None and request.user.has_perm("tenants.view_deletionreceipt"):
+            messages.info(request, f"{receipt.label} was deleted. This is the receipt.")
+            page = reverse("admin:tenants_deletionreceipt_change", args=[receipt.pk])
+            return HttpResponseRedirect(page)
+        messages.warning(
+            request,
+            "This removal is over: it was carried out, then the receipt of that organisation tells "
+            "of it, or it was cancelled. These are the ones to come.",
+        )
+        return HttpResponseRedirect(reverse("admin:tenants_removal_changelist"))
 
     @admin.display(description="organisation", ordering="organisation__label")
     def name(self, removal: Removal) -> str:

@@ -434,6 +434,7 @@ def _bury(organisation: Organisation, claim: _Claim, actor: Actor, reason: str) 
                 "state": current.state,
                 "receipt": str(receipt.pk) if receipt else None,
                 "receipt_digest": receipts.digest(receipt.document) if receipt else None,
+                "removal": claim.removal,
             },
         )
         faults.point("reap.bury.before_commit")

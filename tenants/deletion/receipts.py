@@ -126,6 +126,17 @@ def check(receipt: DeletionReceipt) -> Verdict:
     return verdict
 
 
+def of_removal(number: int) -> DeletionReceipt | None:
+    """Of a removal that was carried out and is gone; the trail knows it."""
+    events = Event.objects.filter(
+        organisation__in=DeletionReceipt.objects.values("organisation"),  # the trail's index
+        action=REAPED,
+        after__removal=number,
+    )
+    found = list(events.order_by().values_list("after__receipt", flat=True))
+    return DeletionReceipt.objects.filter(pk__in=found).first()
+
+
 def digest(document: Mapping[str, Any]) -> str:
     """SHA-256 of what is signed; hex."""
     return hashlib.sha256(signed_text(document)).hexdigest()

@@ -124,6 +124,21 @@ def test_pressed_twice_it_is_put_off_once(client: Client) -> None:
     assert refused.value.code == "changed_meanwhile"
 
 
+def test_a_removal_that_is_over_leads_to_what_became_of_it(client: Client) -> None:
+    done, cancelled = overdue(days=1), asked(days=3)
+    pages = [page_of(Removal.objects.get(organisation=each)) for each in (done, cancelled)]
+    reap(done)
+    lifecycle.restore(organisation=cancelled, by=SuspendedBy.OWNER, actor=ACTOR)
+    receipt = DeletionReceipt.objects.get(organisation=done)
+    answer = client.get(pages[0], follow=True)
+    assert answer.redirect_chain[-1][0] == page_of(receipt)
+    assert f"{done.label} was deleted. This is the receipt." in text(answer)
+    for address in (pages[1], pages[1].replace("/change/", "x/change/")):
+        answer = client.get(address, follow=True)
+        assert answer.redirect_chain[-1][0] == changelist("tenants_removal")
+        assert "This removal is over" in text(answer)
+
+
 def test_the_receipt_is_checked_when_it_is_shown(client: Client) -> None:
     organisation: Organisation = overdue(days=1)
     reap(organisation)

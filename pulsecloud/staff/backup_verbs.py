@@ -70,6 +70,8 @@ def what_would_change(backup: Any) -> Sequence[str]:
 
 
 def _told(plan: restoring.Plan) -> Iterator[str]:
+    if plan.nothing_to_keep:
+        yield "Its tables are gone: nothing of now can be backed up first, and this cannot be undone."
     if plan.owner_stays:
         yield "Its present owner stays, with all rights: the one of then has no open account any more."
     if plan.missing_people:
@@ -106,7 +108,7 @@ PUT_BACK = Verb(
     done="Put back",
     permission="tenants.change_backup",
     consequences=(
-        "What it has now is backed up first, so that this can be undone.",
+        "What it has now is backed up first, if it can be read, so that this can be undone.",
         "Its roles, people, group mappings and single sign-on become what they were then.",
         "Every API token is revoked, those of the backup too; phones have to be paired again.",
         "Everybody is signed out of it. Its state, billing and relay identity stay as they are.",

@@ -65,6 +65,11 @@ class Plan:
     owner_stays: bool
     kept: Backup | None = None  # of what was there before; a plan has none
 
+    @property
+    def nothing_to_keep(self) -> bool:
+        """Whether all tables are gone: then putting back cannot be undone."""
+        return all(self.rows_now.get(name) is None for name in self.rows)
+
     def facts(self) -> dict[str, Any]:
         """For --json."""
         return {

@@ -38,6 +38,8 @@ def test_a_lost_organisation_comes_back_by_command() -> None:
     destroy_schema(organisation)
     look = said("org_restore", organisation.label, "--dry-run")
     assert look["tables"]["rbac_role"] == {"now": None, "then": before[0]}
+    text = run("org_restore", organisation.label, "--dry-run")
+    assert "Its tables are gone: nothing is kept" in text
     text = run("org_restore", organisation.label, "--reason", "tables lost, ticket 12")
     assert "Put back as it was" in text and "phones pair again" in text
     assert state_of(organisation)["schema/rbac_role"] == before
@@ -52,6 +54,8 @@ def test_a_dry_run_lists_what_would_change() -> None:
         Role.objects.create(pk="of-today", name="Of today")
     before = state_of(organisation)
     text = run("org_restore", organisation.label, "--dry-run")
+    assert "What it has now would be backed up first" in text
+    assert "API tokens would be revoked, phones have to pair again, people sign in again." in text
     assert "Nothing was changed." in text
     assert "access: role of-today" in text
     assert state_of(organisation) == before

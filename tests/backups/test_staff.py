@@ -16,7 +16,7 @@ from tenants.accounts import recent
 from tenants.models import Backup, BackupKind
 from tenants.schemas import in_schema
 from tests.admin import staff
-from tests.backups.filling import back_up, file_of, filled
+from tests.backups.filling import back_up, destroy_schema, file_of, filled
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +76,14 @@ def test_shows_what_would_change_and_then_puts_it_back(browser: Client) -> None:
         assert Role.objects.filter(pk="night-shift").exists()
     event = Event.objects.get(organisation=organisation.pk, action="org_data_restored")
     assert (event.actor_kind, event.reason) == ("staff", "a role was lost")
+
+
+def test_says_when_there_is_nothing_to_keep(browser: Client) -> None:
+    organisation = filled()
+    backup = back_up(organisation)
+    assert "this cannot be undone" not in text_of(browser.get(ask(backup)))
+    destroy_schema(organisation)
+    assert "Its tables are gone" in text_of(browser.get(ask(backup)))
 
 
 def test_says_when_the_file_is_of_no_use(browser: Client) -> None:

@@ -97,6 +97,13 @@ class Command(BaseCommand):
         if what.migrated:
             self.stdout.write(f"migrated: {', '.join(what.migrated)}")
         if dry_run:
+            if what.nothing_to_keep:
+                self.stdout.write("Its tables are gone: nothing is kept, it could not be undone.")
+            else:
+                self.stdout.write("What it has now would be backed up first, if it can be read.")
+            self.stdout.write(
+                "API tokens would be revoked, phones have to pair again, people sign in again."
+            )
             self.stdout.write("Nothing was changed.")
         else:
             if what.kept is not None:

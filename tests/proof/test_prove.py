@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,9 +248,20 @@ def test_hosted_mode_off_cannot_be_proved(product: Product) -> None:
 def test_one_at_a_time(product: Product) -> None:
     with database() as other:
         other.execute("SELECT pg_advisory_lock(%s)", [_PROOF_LOCK])
-        done = product.manage("prove", check=False)
+        done = product.manage("prove", "--wait", "0", check=False)
     assert done.returncode == 2
     assert "Another one runs on this database; wait for it" in done.stderr
+
+
+def test_it_waits_for_the_one_that_runs(product: Product) -> None:
+    """The worker proves by itself every few hours, and an operator just then."""
+    with database() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [_PROOF_LOCK])
+        release = threading.Timer(6, lambda: other.execute("SELECT pg_advisory_unlock_all()"))
+        release.start()
+        done = product.manage("prove", "--patience", "3")
+        release.join()
+    assert "Another one runs" in done.stderr and "Passed in" in done.stdout
 
 
 def foreign_identity() -> tuple[str, str]:

@@ -7,12 +7,12 @@ import sys
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from pulsecloud.drills.record import drill
 from pulsecloud.drills.standing import NAMES
 from pulsecloud.proof import telling
-from pulsecloud.proof.record import AlreadyRunning, as_json
+from pulsecloud.proof.record import as_json
 from tenants.models import ReadinessRecord
 
 TITLES: Final = {
@@ -37,10 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         telling.require_hosted_mode()
         names = list(NAMES) if options["which"] == "all" else [options["which"]]
-        try:
-            records = [self._drill(name, **options) for name in names]
-        except AlreadyRunning as error:
-            raise CommandError(str(error), returncode=2) from None
+        records = [self._drill(name, **options) for name in names]
         passed = all(record.passed for record in records)
         if options["json"]:
             found = [{"kind": record.kind, **as_json(record)} for record in records]
@@ -49,10 +46,16 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _drill(self, name: str, **options: Any) -> ReadinessRecord:
-        quiet, patience = options["json"], options["patience"]
+        quiet, patience, wait = options["json"], options["patience"], options["wait"]
         if quiet:
-            return drill(name, lambda step: None, patience=patience)
+            return telling.in_turn(
+                self, lambda: drill(name, lambda _: None, patience=patience), wait
+            )
         self.stdout.write(TITLES[name])
-        record = drill(name, lambda step: telling.step(self, step), patience=patience)
+        record = telling.in_turn(
+            self,
+            lambda: drill(name, lambda step: telling.step(self, step), patience=patience),
+            wait,
+        )
         telling.outcome(self, record)
         return record

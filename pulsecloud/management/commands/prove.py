@@ -7,11 +7,11 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from pulsecloud.proof import telling
-from pulsecloud.proof.record import AlreadyRunning, prove
 from pulsecloud.proof.record import as_json as record_json
+from pulsecloud.proof.record import prove
 
 
 class Command(BaseCommand):
@@ -29,13 +29,14 @@ class Command(BaseCommand):
         as_json = options["json"]
         if not as_json:
             self.stdout.write("Proving: a fresh organisation becomes reachable from a phone")
-        try:
-            record = prove(
+        record = telling.in_turn(
+            self,
+            lambda: prove(
                 lambda step: None if as_json else telling.step(self, step),
                 patience=options["patience"],
-            )
-        except AlreadyRunning as error:
-            raise CommandError(str(error), returncode=2) from None
+            ),
+            options["wait"],
+        )
         if as_json:
             self.stdout.write(json.dumps(record_json(record), indent=2))
         else:

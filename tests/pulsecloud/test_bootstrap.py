@@ -93,3 +93,38 @@ def test_settings_page_is_current() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("fails", "code"), [("beside others", 0), ("always", 1)])
+def test_what_fails_beside_others_is_run_once_more_by_itself(
+    tmp_path: Path, fails: str, code: int
+) -> None:
+    """A promise in seconds may be broken by the tests beside it; one that is broken stays broken."""
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--covers-to')\n"
+    )
+    condition = "'PYTEST_XDIST_WORKER' not in os.environ" if fails == "beside others" else "False"
+    (tmp_path / "test_it.py").write_text(
+        f"import os\n\ndef test_hurried():\n    assert {condition}\n\ndef test_sound():\n    pass\n"
+    )
+    script = (
+        "import sys, pathlib, bootstrap\n"
+        "bootstrap.setup = lambda dev: None\n"
+        "bootstrap.ROOT = pathlib.Path.cwd()\n"
+        "bootstrap.FAILED = bootstrap.ROOT / '.pytest_cache/v/cache/lastfailed'\n"
+        "bootstrap.PYTHON = sys.executable\n"
+        "bootstrap.test([])\n"
+    )
+    own = ("PYTEST_", "DJANGO_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "now by themselves:\n  test_it.py::test_hurried" in done.stdout
+    assert ("Passed, but only by themselves: the 1 named above" in done.stdout) == (code == 0)

@@ -98,7 +98,11 @@ def tidy(timestamp: int) -> None:
 
 
 def _revive_jobs() -> int:
-    """Puts jobs of dead workers back into the queue; one that is queued anyway is only ended."""
+    """Puts jobs of dead workers back into the queue; one that is queued anyway is only ended.
+
+    Of several for the same work, which two workers left one after the other, the newest goes back:
+    the queue takes one at a time, and would refuse them all.
+    """
     count = _sql(
         """
         WITH dead AS (
@@ -110,6 +114,7 @@ def _revive_jobs() -> int:
             SELECT d.id FROM dead d WHERE d.task_name = %s OR EXISTS (
                 SELECT 1 FROM procrastinate_jobs t
                 WHERE t.queueing_lock = d.queueing_lock AND t.status = 'todo')
+            OR EXISTS (SELECT 1 FROM dead o WHERE o.queueing_lock = d.queueing_lock AND o.id > d.id)
         ), deleted AS (
             DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM gone)
         )

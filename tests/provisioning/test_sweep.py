@@ -72,6 +72,15 @@ def test_a_job_that_waits_anyway_is_not_doubled() -> None:
     assert sql("SELECT count(*) FROM procrastinate_jobs WHERE queueing_lock = 'mail:7'") == [(1,)]
 
 
+def test_of_two_dead_jobs_for_the_same_work_one_goes_on() -> None:
+    """A worker took it up again and died, too; both in the queue would be refused, and every sweep."""
+    first = job("tenants.tasks.deliver", worker(60), "mail:8", mail=8)
+    second = job("tenants.tasks.deliver", worker(30), "mail:8", mail=8)
+    other = job("tenants.tasks.deliver", None, mail=9)
+    sweep()
+    assert (status(first), status(second), status(other)) == (None, "todo", "todo")
+
+
 def test_dead_sweeps_and_done_ones_leave_no_rows() -> None:
     assert jobs.defer(tasks.sweep.name, timestamp=1)
     done = int(sql("SELECT max(id) FROM procrastinate_jobs")[0][0])

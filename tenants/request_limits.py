@@ -7,7 +7,6 @@ the door's check, behind membership, so that what an outsider sees tells nothing
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from tenants import advice, budgets, limits, metrics
+from tenants import advice, budgets, limits, metrics, turns
 from tenants.door import Knock, Refused
 from tenants.hosts import unavailable
 
@@ -37,7 +36,8 @@ _CREDENTIAL_FULL = (
 
 @dataclass(frozen=True)
 class _Refusal:
-    """What somebody was told, and until when (`time.monotonic()`) they are told it again."""
+    """What somebody was told, and until when (`time.monotonic()`) they are told it again. For
+    AT_LIMIT after that they give way to others."""
 
     until: float
     limit: str
@@ -46,8 +46,10 @@ class _Refusal:
     headers: dict[str, str]
 
 
-DELAY = 0.25  # seconds
-_late = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+# Seconds that a refusal takes, so that programs which ask again at once ask less often: what they cost
+# their neighbours is the number of their requests, not what these are answered.
+DELAY = 0.25
+AT_LIMIT = 10.0  # seconds
 
 MOST = 10_000  # of them in memory
 _refusals: dict[bytes, _Refusal] = {}
@@ -66,7 +68,7 @@ def still_refused(knock: Knock) -> None:
     if refusal is None or time.monotonic() >= refusal.until:
         return
     metrics.rate_limited(refusal.limit)
-    _let_wait()
+    turns.sleep(DELAY)
     knock.headers |= refusal.headers
     raise Refused(429, refusal.code, refusal.message)
 
@@ -113,20 +115,13 @@ def _refuse(knock: Knock, verdict: budgets.Verdict, limit: str, code: str, messa
             _refusals.clear()
         until = time.monotonic() + DELAY + budgets.pause()
         _refusals[who] = _Refusal(until, limit, code, message, dict(knock.headers))
-    _let_wait()
+    turns.sleep(DELAY)
     raise Refused(429, code, message)
 
 
-def _let_wait() -> None:
-    """A refusal takes its time, so that programs which ask again at once ask less often: what they
-    cost their neighbours is the number of their requests, not what these are answered. At most a
-    quarter of a process's threads waits so; the others are refused at once.
-    """
-    if _late.acquire(blocking=False):
-        try:
-            time.sleep(DELAY)
-        finally:
-            _late.release()
+def _at_limit(request: HttpRequest) -> bool:
+    refusal = _refusals.get(_credentials(request)) if _refusals else None
+    return refusal is not None and 0 <= time.monotonic() - refusal.until < AT_LIMIT
 
 
 def _credentials(request: HttpRequest) -> bytes:
@@ -138,7 +133,9 @@ def _credentials(request: HttpRequest) -> bytes:
     ]
     if not any(presented):
         return b""
-    return hashlib.sha256("\0".join([request.get_host(), *presented]).encode()).digest()
+    return hashlib.sha256(
+        "\0".join([request.META.get("HTTP_HOST", ""), *presented]).encode()
+    ).digest()
 
 
 class AddressLimitMiddleware:
@@ -153,6 +150,12 @@ class AddressLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with turns.under_way():
+            if _at_limit(request):
+                turns.give_way()
+            return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         subject = limits.bucket(limits.address_of(request))
         if subject and not _direct_loopback(request, subject):
             try:
@@ -161,7 +164,7 @@ class AddressLimitMiddleware:
                 return unavailable()
             if refused is not None:
                 metrics.rate_limited(budgets.ADDRESS)
-                _let_wait()
+                turns.sleep(DELAY)
                 return _too_many(refused)
         return self.get_response(request)
 

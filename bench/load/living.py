@@ -18,8 +18,8 @@ from bench.load.world import Tenant
 from pulsecloud.proof.browser import UnexpectedAnswer
 from pulsecloud.proof.canary import Canary
 
-SIGN_UP_EVERY: Final = 3.0  # seconds; 1,200 an hour
-VERB_EVERY: Final = 1.0
+SIGN_UP_EVERY: Final = 6.0  # seconds; 600 an hour
+VERB_EVERY: Final = 2.0
 # (verb, body, what the organisation's own door says to its owner afterwards)
 ROUND: Final[tuple[tuple[str, dict[str, Any], int], ...]] = (
     ("suspend", {"reason": "load test"}, 403),

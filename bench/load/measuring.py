@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
 from typing import Any, Final, TextIO
 
 LABEL: Final = rb"canary-load-[0-9a-f]{12}"  # what bench.load.world calls its organisations
@@ -94,10 +93,11 @@ class Report:
     errors: dict[str, int] = field(default_factory=dict)
     connected: int = 0  # organisations at the relay in the end
     should_be_connected: int = 0
+    usual_pace: bool = True
 
     @property
     def judged(self) -> bool:
-        return self.seconds >= JUDGED_FROM
+        return self.seconds >= JUDGED_FROM and self.usual_pace
 
     @property
     def failures(self) -> list[str]:
@@ -176,7 +176,7 @@ class Report:
             f"the noisy one: {noisy['let_through']} let through, {noisy['refused']} refused,"
             f" {noisy['a_second']:.0f} a second",
             f"others' p95 beside it: {ratio} times the quiet one (at most {TARGET}"
-            + ("" if self.judged else f"; judged from {JUDGED_FROM:g} s on")
+            + ("" if self.judged else f"; judged from {JUDGED_FROM:g} s on, at the usual pace")
             + ")",
             f"answers with another organisation's text: {len(self.foreign)}",
             f"organisations at the relay in the end: {self.connected}"
@@ -197,6 +197,7 @@ def report(
     noise: Sequence[Sample],
     connected: int,
     should_be_connected: int,
+    usual_pace: bool = True,
 ) -> Report:
     """Sums up. `noise` are the noisy organisation's own samples, whose 429 is no error."""
     kinds: dict[str, dict[str, Summary]] = {}
@@ -217,7 +218,7 @@ def report(
         organisations=organisations,
         seconds=round(seconds, 1),
         kinds=kinds,
-        ratio=_ratio(stretches, [sample for sample in others if sample.kind == "api"]),
+        ratio=_ratio(**kinds.get("api", {})),
         requests_a_second=round(
             sum(any(x.holds(sample) for x in stretches) for sample in others) / seconds, 1
         ),
@@ -230,14 +231,13 @@ def report(
         errors=dict(wrong.most_common(20)),
         connected=connected,
         should_be_connected=should_be_connected,
+        usual_pace=usual_pace,
     )
 
 
-def _ratio(stretches: Sequence[Stretch], samples: Sequence[Sample]) -> float | None:
-    """The median over the pairs of a quiet and a noisy stretch; what drifts, drifts in both."""
-    ratios = []
-    for quiet, noisy in zip(stretches[::2], stretches[1::2], strict=True):
-        both = [Summary.of([s for s in samples if x.holds(s)]).p95 for x in (quiet, noisy)]
-        if all(both):
-            ratios.append(both[1] / both[0])
-    return round(median(ratios), 2) if ratios else None
+def _ratio(quiet: Summary | None = None, noisy: Summary | None = None) -> float | None:
+    """Of the p95 of all quiet stretches and of all noisy ones: they take turns, so that what drifts
+    drifts in both, and in one stretch alone eight samples would decide."""
+    if quiet is None or noisy is None or not quiet.p95 or not noisy.p95:
+        return None
+    return round(noisy.p95 / quiet.p95, 2)

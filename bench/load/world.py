@@ -73,6 +73,7 @@ def make(count: int, *, phones: int, noisy_tokens: int, say: Callable[[str], Non
             tenant = Tenant(signed_up())
             for _ in range(noisy_tokens if number == count - 1 else 1):
                 tenant.secrets.append(api_token(tenant.canary))
+            await_connected(tenant)
             if number < phones:
                 tenant.link = tenant.canary.mint_device()[0]
         finally:
@@ -84,14 +85,16 @@ def make(count: int, *, phones: int, noisy_tokens: int, say: Callable[[str], Non
         return tenant
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        tenants = list(pool.map(one, range(count)))
-    for tenant in tenants:
-        until(
-            lambda: tenant.connected() or None,  # noqa: B023
-            CONNECTED_WITHIN,
-            f"{tenant.label} did not reach the relay",
-        )
-    return tenants
+        return list(pool.map(one, range(count)))
+
+
+def await_connected(tenant: Tenant) -> None:
+    """No phone can pair before. Raises UnexpectedAnswer."""
+    until(
+        lambda: tenant.connected() or None,
+        CONNECTED_WITHIN,
+        f"{tenant.label} did not reach the relay",
+    )
 
 
 def signed_up() -> Canary:

@@ -86,6 +86,27 @@ def test_unfairness_is_a_failure_where_it_can_be_judged() -> None:
     assert found.ratio == 2.0
     assert found.failures == []
     assert "judged from 60 s on" in found.text()
+    found = measuring.report(
+        organisations=10, stretches=[QUIET, LOUD], others=samples(20, 40),
+        noise=[Sample("noise", 151, 1, "429")], connected=9, should_be_connected=9,
+        usual_pace=False,
+    )  # fmt: skip
+    assert (found.ratio, found.failures, found.attest) == (2.0, [], "")
+
+
+def test_the_ratio_is_of_all_stretches_together() -> None:
+    """One that was disturbed counts by its samples, not as a whole."""
+    again = [Stretch(False, 200.0, 240.0), Stretch(True, 250.0, 290.0)]
+    disturbed = [Sample("api", 250.0 + second, 90.0) for second in range(2, 4)]
+    others = [
+        Sample("api", s.begin + n, 25.0 if s.noisy else 20.0) for s in again for n in range(40)
+    ]
+    found = measuring.report(
+        organisations=10, stretches=[QUIET, LOUD, *again],
+        others=[*samples(20, 25), *others, *disturbed],
+        noise=[Sample("noise", 151, 1, "429")], connected=9, should_be_connected=9,
+    )  # fmt: skip
+    assert found.ratio == 1.25
 
 
 def test_another_organisations_text_is_found() -> None:

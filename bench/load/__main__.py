@@ -7,9 +7,9 @@ organisations but one are used at a steady pace throughout; the noisy one comes 
 used its request limit up, and goes on asking at about twice the pace that it may. Every answer is
 looked at: the right status, and no text of another organisation. Ends by itself.
 
-The pace goes by the cores, which product, database and crowd share here: what is asked is what a
-neighbour costs, and on cores that are used up everybody is slow whoever the neighbours are. --pace
-asks for another one, and then it is reported and not judged.
+Pace and limit go by the cores, which product, database and crowd share here; four bear an organisation
+at the usual limit. What is asked is what a neighbour costs, and on cores that are used up everybody is
+slow whoever the neighbours are. --pace asks for another pace, and then it is reported and not judged.
 
 Exit code 0: passed. 1: an answer was wrong, or leaked, an organisation was not at the relay in the
 end, or, in a run of a minute or more, the others' p95 beside the noisy one was over 1.5 times the
@@ -41,7 +41,8 @@ API_PACE: Final = 7.5 * CORES  # requests a second of all others together
 RELAY_SHARE: Final = 1 / 3  # as many of these
 API_EACH: Final = 3.0  # and of each of them at most, or their own limits would refuse some
 API_CONNECTIONS: Final = 8
-NOISY_PACE: Final = 70.0  # a second, of the 33 that an organisation may
+LIMIT: Final = min(2000, 500 * CORES)  # requests a minute that an organisation may
+NOISY_PACE: Final = 2.1 * LIMIT / 60  # a second
 NOISY_CONNECTIONS: Final = 4
 NOISY_TOKENS: Final = 8  # one alone would be refused by its own limit first
 STRETCH: Final = 10.0  # seconds of silence, then of noise
@@ -141,6 +142,7 @@ def main() -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    os.environ["PULSECLOUD_REQUESTS_PER_ORGANISATION"] = str(LIMIT)
     with tempfile.TemporaryDirectory(prefix="pcload") as place, running_product(Path(place), READY):
         found = measure(
             organisations=options.organisations,

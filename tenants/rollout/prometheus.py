@@ -1,16 +1,18 @@
 """What the configured Prometheus saw: whether we were watched at all, and which alerts fired.
 
-Silence says something only when somebody listened. So three things are asked: which alert rules of
-ours are loaded (those whose name or query speaks of `pulse`) and can be evaluated, how much of the
-time there was a sample that hosted mode is on, and which of our alerts fired meanwhile, those whose
-rule was taken away since among them.
+Silence says something only when somebody listened. So three things are asked: whether the rules of
+ops/prometheus are loaded, all of them, and can be evaluated, how much of the time there was a sample
+that hosted mode is on, and which of our alerts (those whose name or query speaks of `pulse`) fired
+meanwhile, those whose rule was taken away since among them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -18,6 +20,7 @@ from django.conf import settings
 
 TIMEOUT: Final = 3.0  # seconds an answer may take; somebody waits for the page
 STEP: Final = timedelta(minutes=5)
+FILES: Final = ("recording.yml", "alerts.yml")
 WATCHED_SHARE: Final = 0.9  # of the time; a restart of Prometheus shall not start the wait anew
 
 
@@ -27,54 +30,72 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Saw:
-    """`share` of the time with a sample (0 to 1), names of `rules` loaded, of those
-    that are `broken`, and of those that `fired`."""
+    """`share` of the time with a sample (0 to 1), how many `rules` the product brings, and the names
+    of those that are `missing`, that are `broken`, and that `fired`."""
 
     share: float
-    rules: tuple[str, ...]
-    fired: tuple[str, ...]
+    rules: int
+    missing: tuple[str, ...] = ()
+    fired: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
     @property
     def quiet(self) -> bool:
-        listened = bool(self.rules) and not self.broken and self.share >= WATCHED_SHARE
-        return listened and not self.fired
+        listened = self.rules and not self.missing and not self.broken
+        return bool(listened) and self.share >= WATCHED_SHARE and not self.fired
 
     @property
     def says(self) -> str:
         if self.fired:
             return f"Fired in that time: {', '.join(self.fired)}."
         if not self.rules:
-            return "Prometheus has none of the alert rules of ops/prometheus loaded."
+            return f"{' and '.join(FILES)} of ops/prometheus are not there."
+        if self.missing:
+            return (
+                f"Prometheus lacks {len(self.missing)} of the {self.rules} rules of ops/prometheus: "
+                f"{_some(self.missing)}."
+            )
         if self.broken:
-            return f"Prometheus cannot evaluate {', '.join(self.broken)}, so silence says nothing."
+            return f"Prometheus cannot evaluate {_some(self.broken)}, so silence says nothing."
         if self.share < WATCHED_SHARE:
             return f"Prometheus watched {self.share:.0%} of that time only."
-        many = (
-            "1 alert, and it did not fire"
-            if len(self.rules) == 1
-            else (f"{len(self.rules)} alerts, and none fired")
-        )
-        return f"Prometheus watched {many}."
+        return f"Prometheus watched with all {self.rules} rules, and no alert fired."
 
 
 def watch(window: timedelta) -> Saw:
     """Looks back over `window`. Raises Unreachable."""
     hours = f"{round(window.total_seconds() / 3600)}h"
     step = f"{round(STEP.total_seconds() / 60)}m"
+    ours = shipped()
     with _client() as client:
-        rules = {
+        loaded = {
             str(rule.get("name")): str(rule.get("health"))
-            for rule in _rules(_get(client, "/api/v1/rules", type="alert"))
+            for rule in _rules(_get(client, "/api/v1/rules"))
             if _speaks_of_us(rule)
         }
-        fired = _query(client, f'count_over_time(ALERTS{{alertstate="firing"}}[{hours}])')
+        firing = _query(client, f'count_over_time(ALERTS{{alertstate="firing"}}[{hours}])')
         samples = _query(client, f"count_over_time((max(pulse_hosted_mode) == 1)[{hours}:{step}])")
     share = max((_number(each) for each in samples), default=0.0) / (window / STEP)
-    names = {str(each.get("metric", {}).get("alertname", "")) for each in fired}
-    ours = {name for name in names if name in rules or _speaks_of_us({"name": name})}
-    broken = (name for name, health in rules.items() if health == "err")
-    return Saw(min(share, 1.0), tuple(sorted(rules)), tuple(sorted(ours)), tuple(sorted(broken)))
+    fired = {str(each.get("metric", {}).get("alertname", "")) for each in firing}
+    return Saw(
+        share=min(share, 1.0),
+        rules=len(ours),
+        missing=tuple(sorted(ours - loaded.keys())),
+        fired=tuple(sorted(n for n in fired if n in loaded or _speaks_of_us({"name": n}))),
+        broken=tuple(sorted(name for name, health in loaded.items() if health == "err")),
+    )
+
+
+def shipped() -> set[str]:
+    """Names of the rules that the product brings in ops/prometheus; none when they are not there."""
+    names: set[str] = set()
+    for file in FILES:
+        try:
+            text = (Path(settings.BASE_DIR) / "ops" / "prometheus" / file).read_text("utf-8")
+        except OSError:
+            return set()
+        names.update(re.findall(r"^\s*- (?:alert|record): (\S+)$", text, re.MULTILINE))
+    return names
 
 
 def _client() -> httpx.Client:
@@ -123,3 +144,8 @@ def _number(sample: Mapping[str, Any]) -> float:
         return float(sample["value"][1])
     except (KeyError, IndexError, TypeError, ValueError):
         return 0.0
+
+
+def _some(names: tuple[str, ...], most: int = 5) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,13 +25,10 @@ from tests.rollout import standing
 from tests.waiting import until
 
 HOURS = 48
-RULES = """
+OPS = Path(__file__).parents[2] / "ops" / "prometheus"
+OURS = {name: (OPS / name).read_text() for name in ("recording.yml", "alerts.yml")}
+THEIRS = """
 groups:
-  - name: ours
-    rules:
-      - alert: NobodyConnected
-        expr: pulse_hosted_connected_tenants == 0
-        for: 5m
   - name: theirs
     rules:
       - alert: DiskFull
@@ -72,9 +69,11 @@ def history(folder: Path, *, hours: int, firing: dict[str, int]) -> None:
 
 
 @contextmanager
-def running(folder: Path, *, rules: str = RULES) -> Iterator[str]:
-    (folder / "rules.yml").write_text(rules)
-    (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\n")
+def running(folder: Path, *, ours: Mapping[str, str] = OURS) -> Iterator[str]:
+    (folder / "rules").mkdir()
+    for name, text in {**ours, "theirs.yml": THEIRS}.items():
+        (folder / "rules" / name).write_text(text)
+    (folder / "prometheus.yml").write_text("rule_files: [rules/*.yml]\n")
     address = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
         [
@@ -108,23 +107,23 @@ def running(folder: Path, *, rules: str = RULES) -> Iterator[str]:
 class TestReal:
     def test_quiet_hours_count(self, tmp_path: Path, settings: Any) -> None:
         """What fired before the 48 hours, and what is not ours, does not."""
-        history(tmp_path, hours=60, firing={"NobodyConnected": 55, "DiskFull": 3})
+        history(tmp_path, hours=60, firing={"PulseNoInstanceConnected": 55, "DiskFull": 3})
         with running(tmp_path) as address:
             settings.PROMETHEUS_URL = address
             found = watched()
         assert found.met, found.says
-        assert found.says == "Prometheus watched 1 alert, and it did not fire."
+        assert found.says == "Prometheus watched with all 45 rules, and no alert fired."
         assert found.evidence is not None and found.age is not None
         assert found.age >= timedelta(hours=HOURS)
 
     def test_an_alert_keeps_it_shut_whatever_staff_say(self, tmp_path: Path, settings: Any) -> None:
-        history(tmp_path, hours=60, firing={"NobodyConnected": 40})
+        history(tmp_path, hours=60, firing={"PulseNoInstanceConnected": 40})
         standing.vouch("watched")
         with running(tmp_path) as address:
             settings.PROMETHEUS_URL = address
             found = watched()
         assert not found.met and not found.attestable
-        assert found.says == "Fired in that time: NobodyConnected."
+        assert found.says == "Fired in that time: PulseNoInstanceConnected."
 
     def test_silence_of_who_did_not_listen_says_nothing(
         self, tmp_path: Path, settings: Any
@@ -147,20 +146,46 @@ class TestReal:
     ) -> None:
         """Its expression fails whenever it is put, so it can never fire."""
         history(tmp_path, hours=60, firing={})
-        rules = RULES.replace("- name: ours", "- name: ours\n    interval: 1s").replace(
-            "pulse_hosted_connected_tenants == 0",
-            """label_replace(vector(1), "pulse", "$1", "x", "(")""",
-        )
-        with running(tmp_path, rules=rules) as address:
+        broken = """
+groups:
+  - name: ours
+    interval: 1s
+    rules:
+      - alert: PulseOfTheHouse
+        expr: label_replace(vector(1), "pulse", "$1", "x", "(")
+"""
+        with running(tmp_path, ours={**OURS, "more.yml": broken}) as address:
             settings.PROMETHEUS_URL = address
-            until(lambda: "cannot evaluate NobodyConnected" in watched().says, 30)
+            until(lambda: "cannot evaluate PulseOfTheHouse" in watched().says, 30)
             assert not watched().met
 
-    def test_without_our_rules_nothing_could_fire(self, tmp_path: Path, settings: Any) -> None:
+    @pytest.mark.parametrize(
+        ("loaded", "says"),
+        [
+            ({}, "lacks 45 of the 45 rules of ops/prometheus: PulseActiveOrganisationsDrop, "),
+            ({"alerts.yml": OURS["alerts.yml"]}, "lacks 16 of the 45 rules"),
+            (
+                {**OURS, "alerts.yml": OURS["alerts.yml"].replace("PulseWebDown", "PulseWeb")},
+                "lacks 1 of the 45 rules of ops/prometheus: PulseWebDown.",
+            ),
+        ],
+        ids=["none", "without the recorded", "all but one"],
+    )
+    def test_what_is_not_loaded_cannot_fire(
+        self, tmp_path: Path, settings: Any, loaded: dict[str, str], says: str
+    ) -> None:
         history(tmp_path, hours=60, firing={})
-        with running(tmp_path, rules="groups: []") as address:
+        with running(tmp_path, ours=loaded) as address:
             settings.PROMETHEUS_URL = address
-            assert "none of the alert rules" in watched().says
+            found = watched()
+            assert not found.met and not found.attestable
+            assert says in found.says
+
+    def test_nor_what_the_installation_does_not_have(self, tmp_path: Path, settings: Any) -> None:
+        history(tmp_path, hours=60, firing={})
+        with running(tmp_path) as address:
+            settings.PROMETHEUS_URL, settings.BASE_DIR = address, tmp_path
+            assert watched().says == "recording.yml and alerts.yml of ops/prometheus are not there."
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -222,6 +222,17 @@ def test_changing_the_password_ends_all_other_sessions() -> None:
     assert Event.objects.filter(action="password_changed", actor_id=owner.pk).count() == 1
 
 
+def test_development_says_where_the_mail_is(settings: Any) -> None:
+    def told() -> str:
+        return str(reset("nobody@example.test", follow=True).content.decode())
+
+    assert "/admin/tenants/outboxmail/" in told() and "manage.py sign_in_link" in told()
+    settings.EMAIL_URL = "smtp://mail.example.test"
+    assert "sign_in_link" not in told()
+    settings.EMAIL_URL, settings.PRODUCTION = "", True
+    assert "sign_in_link" not in told()
+
+
 def test_setting_a_first_password_ends_all_other_sessions() -> None:
     user = make_user()
     here, elsewhere = Visitor().sign_in(user), Visitor().sign_in(user)

@@ -29,7 +29,7 @@ from tenants import (
     signup_rules,
 )
 from tenants.accounts import recent, staff_factor
-from tenants.deletion import reaper
+from tenants.deletion import claims
 from tenants.http import bodies
 from tenants.http.openapi import documented
 from tenants.http.problems import Problem, contract
@@ -209,9 +209,9 @@ def purge_view(
     reason = bodies.text(dict(body), "reason", longest=10_000)
     try:
         return lifecycle.purge(organisation=organisation, actor=actor, reason=reason)
-    except reaper.Busy:
+    except claims.Busy:
         raise Problem(409, "purge_running", "Somebody else is removing it just now.") from None
-    except reaper.ReapFailed:  # logged, and noted on its removal for staff
+    except claims.ReapFailed:  # logged, and noted on its removal for staff
         raise Problem(
             500, "purge_failed", "Removing it failed on our side. It is tried again by itself."
         ) from None

@@ -11,7 +11,7 @@ from typing import Final
 
 from audit.actors import Actor
 from tenants import invitations
-from tenants.deletion import reaper
+from tenants.deletion import claims, reaper
 from tenants.models import Invitation, Organisation, State
 from tenants.residue import residue
 from tenants.states import TransitionRefused
@@ -24,7 +24,7 @@ def purge(*, organisation: Organisation, actor: Actor, reason: str = "") -> Orga
     """Removes a canary, or what provisioning left, now; goes on where an earlier purge was cut off.
 
     Raises states.TransitionRefused: `retention_required` for a customer's organisation, and
-    `already_deleted`. Raises reaper.ReapFailed when something failed; the sweep tries again.
+    `already_deleted`. Raises claims.ReapFailed when something failed; the sweep tries again.
     """
     begun = reaper.begin_now(organisation, actor=actor, reason=reason)
     return _finish(begun, actor, reason)
@@ -52,7 +52,7 @@ def _finish(organisation: Organisation, actor: Actor, reason: str) -> Organisati
     while organisation.state != State.DELETED:
         try:
             reaper.reap(organisation=organisation, actor=actor, reason=reason)
-        except reaper.Busy:
+        except claims.Busy:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)

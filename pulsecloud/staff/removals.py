@@ -19,7 +19,7 @@ from pulsecloud.staff import badges, filters
 from pulsecloud.staff.base import StaffAdmin
 from pulsecloud.staff.verbs import Verb, VerbAdmin, VerbRefused
 from pulsecloud.staff.words import DASH, ago, code, exactly, link, two_lines
-from tenants.deletion import blast, pages, reaper, receipts
+from tenants.deletion import blast, pages, planning, receipts
 from tenants.effects import effects
 from tenants.models import DeletionReceipt, Removal, State
 from tenants.states import TransitionRefused
@@ -42,7 +42,7 @@ _STEPS: Final = {
 
 def _hurry(removal: Removal, actor: Actor, reason: str) -> None:
     try:
-        reaper.hurry(removal=removal, actor=actor, reason=reason)
+        planning.hurry(removal=removal, actor=actor, reason=reason)
     except TransitionRefused as refused:
         raise VerbRefused(str(refused)) from refused
 
@@ -66,7 +66,7 @@ AGAIN = Verb(
 
 def _put_off(removal: Removal, actor: Actor, reason: str, *, days: int) -> None:
     try:
-        reaper.put_off(
+        planning.put_off(
             organisation=removal.organisation,
             days=days,
             actor=actor,
@@ -81,7 +81,7 @@ def _days() -> dict[str, forms.Field]:
     return {
         "days": forms.IntegerField(
             min_value=1,
-            max_value=reaper.MOST_PUT_OFF,
+            max_value=planning.MOST_PUT_OFF,
             initial=7,
             widget=UnfoldAdminIntegerFieldWidget(),
             help_text="Counted from its date, or from now when it is due already.",

@@ -8,14 +8,14 @@ import structlog
 from django.conf import settings
 
 from audit.actors import Actor
-from tenants.deletion import notices, reaper
+from tenants.deletion import notices, outcomes, planning, reaper
 
 log = structlog.get_logger(__name__)
 
-RESULTS: Final = (reaper.DELETED, reaper.FAILED, reaper.DRY_RUN)
+RESULTS: Final = (outcomes.DELETED, outcomes.FAILED, outcomes.DRY_RUN)
 
 
-def once(*, actor: Actor = reaper.ACTOR) -> list[reaper.Reaped]:
+def once(*, actor: Actor = reaper.ACTOR) -> list[outcomes.Reaped]:
     """Posts the notices that are due, then deletes what is due, as far as PULSECLOUD_REAPER lets it;
     nothing at all while hosted mode is off."""
     if not settings.HOSTED_MODE:
@@ -28,9 +28,9 @@ def once(*, actor: Actor = reaper.ACTOR) -> list[reaper.Reaped]:
     return done
 
 
-def _reaped(actor: Actor) -> list[reaper.Reaped]:
+def _reaped(actor: Actor) -> list[outcomes.Reaped]:
     if settings.REAPER == "on":
         return reaper.sweep(actor=actor)
     if settings.REAPER == "dry-run":
-        return [reaper.dry_run(removal) for removal in reaper.due()]
+        return [reaper.dry_run(removal) for removal in planning.due()]
     return []

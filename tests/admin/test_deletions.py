@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.models import Event
 from tenants import lifecycle
-from tenants.deletion import reaper
+from tenants.deletion import claims, planning, reaper
 from tenants.models import DeletionReceipt, Organisation, Removal, SuspendedBy
 from tenants.states import TransitionRefused
 from tests.admin.staff import HOSTILE, changelist
@@ -43,7 +43,7 @@ def failed(backup_dir: Path, settings: Any, **fields: Any) -> Removal:
     blocked = backup_dir / "no folder"
     blocked.write_text("")
     settings.BACKUP_DIR = blocked
-    with pytest.raises(reaper.ReapFailed):
+    with pytest.raises(claims.ReapFailed):
         reap(organisation)
     settings.BACKUP_DIR = backup_dir
     return Removal.objects.get(organisation=organisation)
@@ -120,7 +120,7 @@ def test_pressed_twice_it_is_put_off_once(client: Client) -> None:
     removal.refresh_from_db()
     assert removal.due_at == before + timedelta(days=7)
     with pytest.raises(TransitionRefused) as refused:  # both had looked before either was done
-        reaper.put_off(organisation=removal.organisation, days=7, actor=ACTOR, seen=before)
+        planning.put_off(organisation=removal.organisation, days=7, actor=ACTOR, seen=before)
     assert refused.value.code == "changed_meanwhile"
 
 

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from audit.actors import Actor
 from tenants import lifecycle
-from tenants.deletion import notices, reaper
+from tenants.deletion import notices, outcomes, reaper
 from tenants.models import Organisation, OutboxMail, Removal, State, SuspendedBy
 from tests.factories import make_organisation
 
@@ -64,7 +64,7 @@ def overdue(*, days: int = 30, **fields: Any) -> Organisation:
     return organisation
 
 
-def reap(organisation: Organisation) -> reaper.Reaped:
+def reap(organisation: Organisation) -> outcomes.Reaped:
     return reaper.reap(organisation=organisation, actor=ACTOR, reason="test")
 
 

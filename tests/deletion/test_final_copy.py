@@ -11,7 +11,7 @@ from django.utils import timezone
 from rbac.models import Role
 from tenants import schemas
 from tenants.backups import keeping, making
-from tenants.deletion import final_copy, reaper
+from tenants.deletion import claims, final_copy, reaper
 from tenants.models import (
     Backup,
     BackupKind,
@@ -84,7 +84,7 @@ def test_data_that_never_rests_is_not_removed(monkeypatch: pytest.MonkeyPatch) -
         return copy
 
     monkeypatch.setattr(final_copy, "make", then_changed)
-    with pytest.raises(reaper.ReapFailed, match="changed after the final copy"):
+    with pytest.raises(claims.ReapFailed, match="changed after the final copy"):
         reap(organisation)
     assert state_of(organisation) == State.PENDING_DELETION
     assert schemas.schema_exists(organisation.schema_name)
@@ -97,7 +97,7 @@ def test_without_a_copy_nothing_is_removed(settings: Any, backup_dir: Path) -> N
     blocked = backup_dir / "not a folder"
     blocked.write_text("")
     settings.BACKUP_DIR = blocked
-    with pytest.raises(reaper.ReapFailed, match="nothing was removed"):
+    with pytest.raises(claims.ReapFailed, match="nothing was removed"):
         reap(organisation)
     assert state_of(organisation) == State.PENDING_DELETION
     assert "nothing was removed" in Removal.objects.get(organisation=organisation).error

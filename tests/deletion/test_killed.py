@@ -17,7 +17,7 @@ from django.db import connection, connections
 from audit.models import Event
 from relay.effects import RelayEffect
 from tenants import lifecycle, locks, schemas
-from tenants.deletion import reaper
+from tenants.deletion import claims, reaper
 from tenants.models import (
     Backup,
     BackupKind,
@@ -60,7 +60,7 @@ def finish(organisation: Organisation) -> None:
     def done() -> bool:
         try:
             reap(organisation)
-        except reaper.Busy:
+        except claims.Busy:
             return False
         return True
 
@@ -136,7 +136,7 @@ def test_of_many_reapers_at_once_one_does_it(organisation: Organisation) -> None
         try:
             barrier.wait(10)
             said.append(reap(organisation).action)
-        except reaper.Busy:
+        except claims.Busy:
             said.append("busy")
         except lifecycle.TransitionRefused as refused:
             said.append(refused.code)
@@ -167,7 +167,7 @@ def test_a_reaper_that_lost_its_claim_stops(
         Removal.objects.filter(organisation=organisation).update(claimed_at=None)
 
     monkeypatch.setattr(RelayEffect, "purge", purge)
-    with pytest.raises(reaper.Busy):
+    with pytest.raises(claims.Busy):
         reap(organisation)
     assert Removal.objects.get(organisation=organisation).done == ["relay"]
     monkeypatch.undo()
@@ -187,7 +187,7 @@ def test_while_one_is_at_it_others_leave_it_alone(organisation: Organisation) ->
         finally:
             os._exit(0)
     assert os.read(mine, 1) == b"y"
-    with pytest.raises(reaper.Busy):
+    with pytest.raises(claims.Busy):
         reap(organisation)
     assert state_of(organisation) == State.PENDING_DELETION
     assert Removal.objects.get(organisation=organisation).attempts == 0
@@ -218,7 +218,7 @@ def test_restored_while_the_copy_was_made(
         return copy
 
     monkeypatch.setattr(final_copy, "make", meanwhile)
-    with pytest.raises(reaper.Busy):
+    with pytest.raises(claims.Busy):
         reap(organisation)
     assert state_of(organisation) == State.ACTIVE
     assert schemas.schema_exists(organisation.schema_name)

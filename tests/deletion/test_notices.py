@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.models import Event
 from tenants import lifecycle, mail
-from tenants.deletion import notices, reaper, reaping
+from tenants.deletion import notices, outcomes, planning, reaping
 from tenants.models import Organisation, OutboxMail, Removal, State, SuspendedBy
 from tenants.states import TransitionRefused
 from tests.deletion.aging import ACTOR, asked, due_at, kinds, overdue, pass_time, reap, state_of
@@ -133,7 +133,7 @@ def test_a_dead_mailbox_does_not_keep_data_for_ever(settings: Any) -> None:
 def test_reminded_again_of_one_that_was_put_off() -> None:
     organisation = overdue(days=2)
     assert kinds(organisation) == ["requested", "day"]
-    reaper.put_off(organisation=organisation, days=7, actor=ACTOR, reason="asked by mail")
+    planning.put_off(organisation=organisation, days=7, actor=ACTOR, reason="asked by mail")
     assert notices.send_due() == 0
     pass_time(organisation, days=6)
     assert reaping.once() == []
@@ -174,7 +174,7 @@ def test_owners_are_reminded_whatever_the_reaper_may_do(settings: Any, mode: str
     organisation, over = asked(days=30), overdue()
     pass_time(organisation, days=29)
     actions = [each.action for each in reaping.once()]
-    assert actions == ([] if mode == "off" else [reaper.DRY_RUN])
+    assert actions == ([] if mode == "off" else [outcomes.DRY_RUN])
     assert kinds(organisation)[-1] == "day"
     assert state_of(over) == State.PENDING_DELETION
 

@@ -14,7 +14,7 @@ from audit.models import Event
 from billing.models import RefreshToken
 from relay import effects as relay_effects
 from tenants import lifecycle, limits, metrics, schemas
-from tenants.deletion import reaper, reaping
+from tenants.deletion import claims, planning, reaper, reaping
 from tenants.effects import effects
 from tenants.models import (
     Backup,
@@ -95,14 +95,14 @@ def test_in_the_order_of_the_list() -> None:
 
 def cut_off(organisation: Organisation) -> None:
     """Its reaper is killed right after the deletion began."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(reaper.Busy):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(claims.Busy):
         patch.setattr(reaper, "_run", _superseded)
         reap(organisation)
     assert state_of(organisation) == State.PURGING
 
 
 def _superseded(*_: Any, **__: Any) -> None:
-    raise reaper._Superseded
+    raise claims.Superseded
 
 
 def test_only_what_is_due() -> None:
@@ -176,7 +176,7 @@ def test_who_lost_the_claim_does_not_hold_up_who_took_it(monkeypatch: pytest.Mon
         raise OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(reaper, "_run", lose)
-    with pytest.raises(reaper.ReapFailed):
+    with pytest.raises(claims.ReapFailed):
         reap(organisation)
     removal = Removal.objects.get(organisation=organisation)
     assert (removal.claimed_at, removal.next_try_at, removal.error) == (taken, None, "")
@@ -189,8 +189,8 @@ def test_due_is_due_at_the_very_moment() -> None:
     """Equality counts as over (hosted-contract section 6), and then nobody can have it back."""
     organisation = overdue()
     removal = Removal.objects.get(organisation=organisation)
-    assert reaper.due(removal.due_at).filter(pk=removal.pk).exists()
-    assert not reaper.due(removal.due_at - timedelta(microseconds=1)).exists()
+    assert planning.due(removal.due_at).filter(pk=removal.pk).exists()
+    assert not planning.due(removal.due_at - timedelta(microseconds=1)).exists()
     with pytest.raises(TransitionRefused) as refused:
         lifecycle.restore(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
     assert refused.value.code == "retention_over"
@@ -325,7 +325,7 @@ def test_pauses_grow_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_effects.RelayEffect, "purge", purge)
     pauses = []
     for _ in range(9):
-        with pytest.raises(reaper.ReapFailed):
+        with pytest.raises(claims.ReapFailed):
             reap(organisation)
         removal = Removal.objects.get(organisation=organisation)
         assert removal.next_try_at is not None

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from audit.actors import Actor
-from tenants.deletion import blast, notices, reaper, reaping
+from tenants.deletion import blast, claims, notices, outcomes, planning, reaper, reaping
 from tenants.models import Organisation, Removal, State
 from tenants.states import TransitionRefused
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         else:
             for each in found:
                 self._show(each)
-        if any(each.action == reaper.FAILED for each in found):
+        if any(each.action == outcomes.FAILED for each in found):
             sys.exit(1)
 
     def _put_off(self, options: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             raise CommandError("--put-off takes a label and a --reason.", returncode=2)
         organisation = self._organisation(options["label"])
         try:
-            removal = reaper.put_off(
+            removal = planning.put_off(
                 organisation=organisation,
                 days=options["put_off"],
                 actor=ACTOR,
@@ -94,9 +94,9 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{organisation.label}: due {removal.due_at:%Y-%m-%d %H:%M} UTC")
 
-    def _dry_run(self, label: str | None) -> list[reaper.Reaped]:
+    def _dry_run(self, label: str | None) -> list[outcomes.Reaped]:
         if not label:
-            return [reaper.dry_run(removal) for removal in reaper.due()]
+            return [reaper.dry_run(removal) for removal in planning.due()]
         organisation = self._organisation(label)
         removal = Removal.objects.filter(organisation=organisation).first()
         if removal is not None and organisation.state == State.PENDING_DELETION:
@@ -107,24 +107,24 @@ class Command(BaseCommand):
         # Nobody has asked for its deletion; what it would take can be known all the same.
         now, state = timezone.now(), str(organisation.get_state_display()).lower()
         return [
-            reaper.Reaped(
+            outcomes.Reaped(
                 organisation=str(organisation.pk), label=label, requested_at=now,
-                retention_days=None, due_at=now, action=reaper.DRY_RUN,
+                retention_days=None, due_at=now, action=outcomes.DRY_RUN,
                 blast=blast.blast_radius(organisation).as_json(),
                 waits=f"Nobody asked for its deletion: it is {state}.",
             )
         ]  # fmt: skip
 
-    def _one(self, label: str, reason: str) -> reaper.Reaped:
+    def _one(self, label: str, reason: str) -> outcomes.Reaped:
         organisation = self._organisation(label)
         notices.send_due()
         try:
             return reaper.reap(organisation=organisation, actor=ACTOR, reason=reason)
         except TransitionRefused as refused:
             raise CommandError(f"{refused} ({refused.code})", returncode=2) from None
-        except reaper.Busy as busy:
+        except claims.Busy as busy:
             raise CommandError(f"{busy} (busy)", returncode=2) from None
-        except reaper.ReapFailed as failed:
+        except claims.ReapFailed as failed:
             raise CommandError(
                 f"{failed}\nWhat was done stays done; the worker goes on with it later.",
                 returncode=1,
@@ -136,11 +136,11 @@ class Command(BaseCommand):
             raise CommandError(f"There is no organisation {label!r}.", returncode=2)
         return found
 
-    def _show(self, each: reaper.Reaped) -> None:
+    def _show(self, each: outcomes.Reaped) -> None:
         words = {
-            reaper.DELETED: "deleted",
-            reaper.DRY_RUN: "would be deleted",
-            reaper.FAILED: "FAILED",
+            outcomes.DELETED: "deleted",
+            outcomes.DRY_RUN: "would be deleted",
+            outcomes.FAILED: "FAILED",
         }
         if each.waits:
             self.stdout.write(f"{each.label}: is not deleted now. {each.waits}")

@@ -85,10 +85,11 @@ def alone(organisation: UUID) -> Iterator[None]:
 def drop_soon(schema: str) -> bool:
     """Nobody finds it any more. Whoever still reads it keeps it: then the worker tries again later, and
     does not wait in a queue that may never end."""
-    with suppress(Error), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
-        return schemas.drop_schema(schema)
+    with suppress(Error), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
+        dropped = schemas.drop_schema(schema)
+        cursor.execute("SET LOCAL lock_timeout = DEFAULT")  # a deletion goes on in its transaction
+        return dropped
     return False
 
 

@@ -164,6 +164,24 @@ def test_a_change_that_waited_for_the_switch_is_refused(
     assert loading.drop_leftovers() >= 1
 
 
+def test_what_goes_on_in_the_transaction_waits_for_locks_as_before(live_db: None) -> None:
+    """The reaper drops leftovers in the transaction in which it then drops what is the organisation's."""
+    organisation = filled()
+    backup = back_up(organisation)
+    killed_at("restore_built", lambda: put_back(organisation, backup))
+
+    def lock_timeout() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            (told,) = cursor.fetchone()
+        return str(told)
+
+    with transaction.atomic():
+        before = lock_timeout()
+        assert loading.drop_leftovers(of=organisation.pk) == 1
+        assert lock_timeout() == before
+
+
 def test_what_is_at_work_is_no_leftover(live_db: None) -> None:
     """The worker tidies up while a restore has built its schema and not switched yet."""
     organisation = filled()

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import structlog
+from django.conf import settings
 from django.db import Error, transaction
 
 from audit import trail
 from audit.actors import Actor
-from tenants import effects, faults, metrics, schemas, signals, states
+from tenants import addresses, effects, faults, mail, metrics, schemas, signals, states
 from tenants import versions as cached
 from tenants.accounts import sessions
 from tenants.backups import contents, loading, making, public_rows
@@ -241,7 +242,25 @@ def _switch(
             "kept": str(what.kept.pk) if what.kept else None,
         },
     )
+    _tell_owner(current, backup, kept=what.kept is not None)
     transaction.on_commit(lambda: metrics.put_back(True))
+
+
+def _tell_owner(organisation: Organisation, backup: Backup, *, kept: bool) -> None:
+    """Who is signed out and finds yesterday's data must not have to guess why."""
+    if organisation.canary or not organisation.owner_email:
+        return
+    mail.send_later(
+        to=organisation.owner_email,
+        subject=f"The data of {organisation.display_name} was put back",
+        template="data_restored",
+        context={
+            "organisation": organisation,
+            "made_at": backup.made_at,
+            "kept": kept,
+            "link": addresses.on_base(f"/o/{organisation.label}/") if settings.PUBLIC_URL else "",
+        },
+    )
 
 
 def _told(what: Plan, when: str) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from tenants.models import (
     BackupKind,
     Membership,
     Organisation,
+    OutboxMail,
     Session,
     SsoProvider,
     State,
@@ -121,6 +122,29 @@ def test_no_credential_of_then_or_now_works(client: Client) -> None:
     assert not Session.objects.filter(host=organisation.instance_host).exists()
     assert client.get("/api/organisation", headers=host).status_code == 401
     assert not RefreshToken.objects.filter(organisation=organisation, revoked_at=None).exists()
+
+
+def test_its_owner_is_told_what_to_do_now() -> None:
+    organisation = filled()
+    backup = back_up(organisation)
+    put_back(organisation, backup)
+    told = OutboxMail.objects.get(recipient=organisation.owner_email, subject__contains="put back")
+    assert f"again what it was on {backup.made_at:%-d %B %Y, %H:%M} UTC" in told.body
+    assert "phones have to be paired again" in told.body
+    assert f"/o/{organisation.label}/" in told.body
+    assert "is kept for some time" in told.body
+    assert "ticket 9" not in told.body  # the reason is the staff's
+    destroy_schema(organisation)
+    put_back(organisation, backup)
+    told = OutboxMail.objects.filter(recipient=organisation.owner_email).latest("pk")
+    assert "is kept" not in told.body  # there was nothing to keep
+
+
+def test_nobody_is_told_when_nothing_was_put_back() -> None:
+    organisation = filled()
+    restoring.plan(organisation=organisation, backup=back_up(organisation))
+    mails = OutboxMail.objects.filter(recipient=organisation.owner_email)
+    assert not mails.filter(subject__contains="put back").exists()
 
 
 def test_lists_who_may_do_something_else_than_before() -> None:

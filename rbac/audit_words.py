@@ -37,6 +37,7 @@ _WORDS: Final = {
     "org_restored": "Deletion cancelled",
     "org_soft_deleted": "Deletion asked for",
     "org_suspended": "Organisation suspended",
+    "org_suspension_taken_over": "Suspension taken over by the platform",
     "org_unsuspended": "Suspension lifted",
     "ownership_transferred": "Ownership transferred",
     "rbac_admin_restored": "Owner's rights restored",

@@ -1,4 +1,4 @@
-"""What people decide about an organisation: suspend, unsuspend, delete, restore, purge.
+"""What people decide about an organisation: suspend, take over, unsuspend, delete, restore, purge.
 
 Each verb locks the row, checks the transition (`tenants.states`), changes it, runs the effects of
 every room (`settings.LIFECYCLE_EFFECTS`) and writes the audit row, all in one transaction; metric
@@ -35,6 +35,7 @@ __all__ = [
     "restore",
     "soft_delete",
     "suspend",
+    "take_over",
     "unsuspend",
 ]
 
@@ -108,6 +109,45 @@ def unsuspend(
         for effect in effects():
             effect.lifted(organisation)
         _note(organisation, "org_unsuspended", State.SUSPENDED, actor, reason)
+    return organisation
+
+
+def take_over(
+    *,
+    organisation: Organisation,
+    by: SuspendedBy,
+    actor: Actor,
+    reason: str = "",
+    seen: str = "",
+) -> Organisation:
+    """Makes a suspension the platform's own, so that only the platform lifts it (H6). Else whoever
+    suspends themselves in time opens again what staff want shut.
+
+    Raises TransitionRefused: `not_suspended`, `already_suspended` (by the platform itself),
+    `suspended_by_other` (`by` is not the platform), `changed_meanwhile`.
+    """
+    with transaction.atomic():
+        organisation = locked(organisation)
+        _as_seen(organisation, seen)
+        if organisation.state != State.SUSPENDED:
+            raise TransitionRefused("not_suspended", "The organisation is not suspended.")
+        if by != SuspendedBy.PLATFORM:
+            raise TransitionRefused("suspended_by_other", "Only the platform takes over.")
+        if organisation.suspended_by == SuspendedBy.PLATFORM:
+            raise TransitionRefused("already_suspended", "The platform has suspended it already.")
+        was = {"suspended_by": organisation.suspended_by, "reason": organisation.suspend_reason}
+        organisation.suspended_by = by
+        organisation.suspend_reason = reason
+        organisation.save(update_fields=["suspended_by", "suspend_reason", "changed_at"])
+        trail.record(
+            action="org_suspension_taken_over",
+            actor=actor,
+            organisation=organisation.pk,
+            subject=organisation.label,
+            reason=reason,
+            before=was,
+            after={"suspended_by": organisation.suspended_by},
+        )
     return organisation
 
 

@@ -39,6 +39,7 @@ _WORDS: Final = {
     "org_provisioning_retried": ("Set up again", badges.CALM),
     "org_activated": ("Became active", badges.GOOD),
     "org_suspended": ("Suspended", badges.WARN),
+    "org_suspension_taken_over": ("Suspension taken over by the platform", badges.WARN),
     "org_unsuspended": ("Suspension lifted", badges.GOOD),
     "org_soft_deleted": ("Deletion asked for", badges.WARN),
     "org_deletion_notice": ("Told of the deletion to come", badges.WARN),

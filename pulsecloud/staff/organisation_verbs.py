@@ -63,6 +63,13 @@ def _not_restorable(organisation: Any) -> str:
     return "" if due and due > timezone.now() else "is past its retention and being deleted"
 
 
+def _ours(organisation: Any) -> str:
+    if why := _unless(State.SUSPENDED)(organisation):
+        return why
+    by_us = organisation.suspended_by == SuspendedBy.PLATFORM
+    return "is suspended by the platform already" if by_us else ""
+
+
 def _state(organisation: Any) -> str:
     """What the decision on a page was made about."""
     return str(organisation.state)
@@ -98,6 +105,22 @@ SUSPEND = Verb(
     seen=_state,
     run=_decides(lifecycle.suspend),
     icon="pause_circle",
+    reason_needed=True,
+    dangerous=True,
+)
+TAKE_OVER = Verb(
+    name="take_over",
+    title="Take over suspension",
+    done="Suspended by the platform",
+    permission="tenants.change_organisation",
+    consequences=(
+        "It stays suspended as it is; nothing changes for its people and phones.",
+        "From then on only staff can lift it. Whoever suspended it, such as its owner, cannot.",
+    ),
+    unfit=_ours,
+    seen=_state,
+    run=_decides(lifecycle.take_over),
+    icon="front_hand",
     reason_needed=True,
     dangerous=True,
 )
@@ -167,4 +190,4 @@ PROVISION_AGAIN = Verb(
     run=_again,
     icon="replay",
 )
-ALL = (SUSPEND, LIFT, BACK_UP, DELETE, RESTORE, PROVISION_AGAIN)
+ALL = (SUSPEND, TAKE_OVER, LIFT, BACK_UP, DELETE, RESTORE, PROVISION_AGAIN)

@@ -51,6 +51,31 @@ def test_a_foreign_page_and_a_link_do_nothing(
     assert organisation.state == State.ACTIVE
 
 
+class TestTakeOver:
+    def test_the_owner_cannot_lift_it_any_more(
+        self, client: Client, organisation: Organisation
+    ) -> None:
+        lifecycle.suspend(organisation=organisation, by=SuspendedBy.OWNER, actor=ACTOR)
+        assert "only staff can lift it" in text(client.get(verb(organisation, "take_over")))
+        data = {"confirmed": "yes", "reason": "abuse report", "seen": State.SUSPENDED}
+        answer = client.post(verb(organisation, "take_over"), data, follow=True)
+        assert "Suspended by the platform" in text(answer)
+        organisation.refresh_from_db()
+        assert organisation.suspended_by == SuspendedBy.PLATFORM
+        timeline = client.get(changelist(ORGANISATIONS) + f"{organisation.pk}/change/?tab=timeline")
+        assert "Suspension taken over by the platform" in text(timeline)
+
+    def test_there_is_no_button_where_there_is_nothing_to_take(
+        self, client: Client, organisation: Organisation
+    ) -> None:
+        for by in (None, SuspendedBy.PLATFORM):
+            if by:
+                lifecycle.suspend(organisation=organisation, by=by, actor=ACTOR)
+            page = text(client.get(changelist(ORGANISATIONS) + f"{organisation.pk}/change/"))
+            assert "Take over suspension" not in page
+            assert "Nothing to do" in text(client.get(verb(organisation, "take_over")))
+
+
 class TestSuspend:
     def test_asks_first(self, client: Client, organisation: Organisation) -> None:
         page = text(client.get(verb(organisation, "suspend")))

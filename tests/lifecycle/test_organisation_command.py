@@ -10,7 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from audit.actors import Actor
 from audit.models import Event
+from tenants import lifecycle
 from tenants.models import Organisation, Removal, State, SuspendedBy
 from tests.factories import make_organisation
 
@@ -81,6 +83,17 @@ def test_suspends_and_lifts(organisation: Organisation) -> None:
     assert status == 1 and "(already_suspended)" in text
     assert told("lift", organisation.label, *WHY)["state"] == "active"
     assert refused("lift", organisation.label, *WHY)[0] == 1
+
+
+def test_takes_over_what_the_owner_suspended(organisation: Organisation) -> None:
+    lifecycle.suspend(
+        organisation=organisation, by=SuspendedBy.OWNER, actor=Actor.system("test"), reason="x"
+    )
+    assert run("take-over", organisation.label, "--dry-run", *WHY)
+    assert told("show", organisation.label)["suspended_by"] == "owner"
+    assert told("take-over", organisation.label, *WHY)["suspended_by"] == "platform"
+    status, text = refused("take-over", organisation.label, *WHY)
+    assert status == 1 and "(already_suspended)" in text
 
 
 def test_deletes_and_undeletes(organisation: Organisation) -> None:

@@ -212,3 +212,47 @@ def test_of_many_suspending_at_once_one_does_it(live_db: None) -> None:
         thread.join(30)
     assert sorted(said) == ["already_suspended"] * 5 + ["done"]
     assert Event.objects.filter(organisation=organisation.pk, action="org_suspended").count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("first", [OWNER, BILLING])
+def test_the_platform_takes_a_suspension_over(first: SuspendedBy) -> None:
+    """An owner who suspends in time must not be able to open again what staff want shut (H6)."""
+    organisation = suspend(make_organisation(), first, reason="on holiday")
+    since = organisation.suspended_at
+    lifecycle.take_over(organisation=organisation, by=PLATFORM, actor=ACTOR, reason="abuse")
+    organisation.refresh_from_db()
+    assert (organisation.state, organisation.suspended_at) == (State.SUSPENDED, since)
+    assert (organisation.suspended_by, organisation.suspend_reason) == ("platform", "abuse")
+    assert code_of(unsuspend, organisation, first) == "suspended_by_other"
+    event = Event.objects.get(action="org_suspension_taken_over", organisation=organisation.pk)
+    assert event.before == {"suspended_by": first, "reason": "on holiday"}
+    assert (event.after, event.reason) == ({"suspended_by": "platform"}, "abuse")
+    unsuspend(organisation)
+    organisation.refresh_from_db()
+    assert organisation.state == State.ACTIVE
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("state", "by", "as_whom", "seen", "code"),
+    [
+        (State.ACTIVE, "", PLATFORM, "", "not_suspended"),
+        (State.PENDING_DELETION, "", PLATFORM, "", "not_suspended"),
+        (State.SUSPENDED, PLATFORM, PLATFORM, "", "already_suspended"),
+        (State.SUSPENDED, OWNER, OWNER, "", "suspended_by_other"),
+        (State.SUSPENDED, OWNER, BILLING, "", "suspended_by_other"),
+        (State.ACTIVE, "", PLATFORM, State.SUSPENDED, "changed_meanwhile"),  # lifted meanwhile
+    ],
+)
+def test_what_cannot_be_taken_over(
+    state: str, by: str, as_whom: SuspendedBy, seen: str, code: str
+) -> None:
+    organisation = make_organisation(state)
+    if by:
+        Organisation.objects.filter(pk=organisation.pk).update(suspended_by=by)
+    before = Organisation.objects.filter(pk=organisation.pk).values().get()
+    with pytest.raises(TransitionRefused) as refused:
+        lifecycle.take_over(organisation=organisation, by=as_whom, actor=ACTOR, seen=seen)
+    assert refused.value.code == code
+    assert Organisation.objects.filter(pk=organisation.pk).values().get() == before

@@ -39,6 +39,7 @@ class Command(BaseCommand):
         _verb(verbs, "show", "everything about one")
         _verb(verbs, "why", "what stops its people, and how to lift it")
         _deciding(verbs, "suspend", "shut it off; only the platform lifts that again")
+        _deciding(verbs, "take-over", "make its owner's or billing's suspension the platform's")
         _deciding(verbs, "lift", "end a suspension, whoever asked for it")
         delete = _deciding(verbs, "delete", "shut it off and delete it when its retention is over")
         delete.add_argument(
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         _deciding(verbs, "undelete", "cancel its deletion; it is again what it was before")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        getattr(self, f"_{options['verb']}")(options)
+        getattr(self, "_" + options["verb"].replace("-", "_"))(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         found = Organisation.objects.select_related("removal").order_by("-created_at", "pk")
@@ -87,6 +88,9 @@ class Command(BaseCommand):
 
     def _suspend(self, options: dict[str, Any]) -> None:
         self._decide(options, lifecycle.suspend)
+
+    def _take_over(self, options: dict[str, Any]) -> None:
+        self._decide(options, lifecycle.take_over)
 
     def _lift(self, options: dict[str, Any]) -> None:
         self._decide(options, lifecycle.unsuspend)

@@ -221,7 +221,7 @@ def _tiles(now: Figures, proof: ReadinessRecord | None) -> list[Tile]:
 def _proof_tile(proof: ReadinessRecord | None) -> Tile:
     address = _list("tenants_readinessrecord")
     if proof is None:
-        return Tile("Last proof", "never", "Run `manage.py prove`.", address, "warn")
+        return Tile("Last proof", "never", "Run manage.py prove", address, "warn")
     when = age(proof.started_at)
     if not proof.passed:
         return Tile("Last proof", "blocked", when, address, "bad")

@@ -49,6 +49,7 @@ GET   logout                                                 302 405 405 405
 GET   password_change                                        302 302 302 302
 GET   password_change_done                                   302 200 200 200
 GET   tenants_organisation_suspend:organisation              302 200 200 200
+GET   tenants_organisation_take_over:organisation            302 200 200 200
 GET   tenants_organisation_lift:organisation                 302 200 200 200
 GET   tenants_organisation_soft_delete:organisation          302 200 200 200
 GET   tenants_organisation_restore:organisation              302 200 200 200
